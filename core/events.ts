@@ -1,0 +1,93 @@
+import * as z from "zod";
+import { EpisodeEnvironment, EpisodeLimits, Outcome, RewardStatus, StopReason } from "./episode.ts";
+import { Digest, EpisodeId } from "./ids.ts";
+import { Json } from "./json.ts";
+import { Action, Observation, StepTokens } from "./messages.ts";
+import { ManifestEntrySchema } from "./submission.ts";
+import { Verdict } from "./verifier.ts";
+
+/** What happened in an episode (runtime.md §3). Append-only and gap-free in `n`; everything else is a fold over them. */
+const body = {
+  "episode.created": z.object({ environment: EpisodeEnvironment, limits: EpisodeLimits, seed: z.int() }),
+  "term.granted": z.object({ worker: z.string(), from_n: z.int() }),
+  "sandbox.opened": z.object({ image: z.string(), image_digest: Digest, tier: z.string(), boot_ms: z.number() }),
+  "framework.opened": z.object({ observation: Observation }),
+  "step.accepted": z.object({
+    conversation: z.string(),
+    seq: z.int(),
+    action: Action,
+    body_digest: Digest.describe("of conversation, seq and action: the same step sent again has the same"),
+    tokens: StepTokens.optional(),
+  }),
+  "tool.ran": z.object({
+    conversation: z.string(),
+    seq: z.int(),
+    tool: z.string(),
+    exit_code: z.int().nullable(),
+    timed_out: z.boolean(),
+    duration_ms: z.number(),
+    output_bytes: z.int(),
+  }),
+  "step.observed": z.object({
+    conversation: z.string(),
+    seq: z.int(),
+    observations: z.array(Observation),
+    tool_ms: z.number(),
+    own_ms: z.number(),
+  }),
+  "context.compacted": z.object({ conversation: z.string(), messages_dropped: z.int() }),
+  "episode.parked": z.object({ snapshot: z.string(), framework_state: Json }),
+  "episode.recovered": z.object({ from: z.string(), replayed_steps: z.int(), replay_mismatch: z.boolean() }),
+  "submission.frozen": z.object({
+    submission: Digest,
+    manifest: z.array(ManifestEntrySchema),
+    refused: z.array(z.object({ path: z.string(), reason: z.string() })),
+    stop_reason: StopReason,
+  }),
+  "verdict.recorded": z.object({ verdict: Verdict }),
+  "reward.committed": z.object({ reward: z.number().nullable(), reward_status: RewardStatus, trainable: z.boolean() }),
+  "episode.ended": z.object({
+    stop_reason: StopReason,
+    outcome: Outcome,
+    failure: z.object({ code: z.string(), stage: z.string(), message: z.string() }).nullable(),
+  }),
+} as const;
+
+export const EVENT_TYPES = Object.keys(body) as (keyof typeof body)[]; // keys of a literal table
+export type EventType = keyof typeof body;
+
+const head = {
+  v: z.literal(1),
+  episode_id: EpisodeId,
+  n: z.int().min(0),
+  term: z.int().min(0),
+  at: z.int().describe("epoch ms"),
+};
+
+type EventOf<T extends EventType> = z.infer<(typeof body)[T]> & {
+  v: 1;
+  episode_id: EpisodeId;
+  n: number;
+  term: number;
+  at: number;
+  type: T;
+};
+export type EpisodeEvent = { [T in EventType]: EventOf<T> }[EventType];
+/** An event before the store's writer has numbered it. */
+export type EventBody = { [T in EventType]: { type: T } & z.infer<(typeof body)[T]> }[EventType];
+
+const options = EVENT_TYPES.map((type) => z.object({ ...head, type: z.literal(type), ...body[type].shape }));
+/** Parses one event as read from disk or the wire. */
+export const EpisodeEvent = z.union(options as [(typeof options)[number], ...(typeof options)[number][]]) as unknown as z.ZodType<EpisodeEvent>; // the mapped union is built above
+
+/**
+ * Drops what a fenced-off owner wrote: an event of an older term at or beyond the `from_n` of a newer one, and repeated
+ * numbers. The result is gap-free.
+ */
+export function foldTerms(events: readonly EpisodeEvent[]): EpisodeEvent[] {
+  const cuts = events.filter((e) => e.type === "term.granted").map((e) => ({ term: e.term, from: e.from_n }));
+  const live = events.filter((e) => !cuts.some((cut) => cut.term > e.term && e.n >= cut.from));
+  const byN = new Map<number, EpisodeEvent>();
+  for (const event of live) if (!byN.has(event.n)) byN.set(event.n, event);
+  return [...byN.values()].sort((a, b) => a.n - b.n);
+}

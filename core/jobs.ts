@@ -1,0 +1,46 @@
+import * as z from "zod";
+import { Digest, EpisodeId, JobId } from "./ids.ts";
+
+/** BullMQ queues. BullMQ is transport: the store's record is the truth (runtime.md §2). */
+export const QUEUE_NAMES = ["episode", "verify", "import", "validation"] as const;
+export type QueueName = (typeof QUEUE_NAMES)[number];
+
+/** One job = one live episode. Job id `<episode_id>-t<term>`: `term` is the one that the worker asks for. */
+export const EpisodeJob = z.object({ episode_id: EpisodeId, term: z.int().min(1) });
+export type EpisodeJob = z.infer<typeof EpisodeJob>;
+
+/** One job = one episode × its verifiers, or a stateless `POST /v1/verify`. */
+export const VerifyJob = z.discriminatedUnion("kind", [
+  z.object({ kind: z.literal("episode"), episode_id: EpisodeId, term: z.int().min(1) }),
+  z.object({
+    kind: z.literal("submission"),
+    /** Key of the answer on the asking server's reply stream. */
+    correlation: z.string(),
+    server: z.string(),
+    /** Blob with a {@link VerifyRequestBlob}. */
+    request: Digest,
+  }),
+]);
+export type VerifyJob = z.infer<typeof VerifyJob>;
+
+/** What a `POST /v1/verify` stores for the worker that judges it. */
+export const VerifyRequestBlob = z.object({
+  task_id: z.string(),
+  task_version: Digest,
+  framework: z.string().nullable(),
+  verifiers: z.array(z.object({ id: z.string(), role: z.enum(["train", "shadow", "sealed"]) })),
+  submission: z.unknown(),
+});
+export type VerifyRequestBlob = z.infer<typeof VerifyRequestBlob>;
+
+/** An upload is stored as a blob first; the job names it. */
+export const ImportJob = z.object({ job_id: JobId, format: z.string(), upload: Digest, source: z.string().nullable() });
+export type ImportJob = z.infer<typeof ImportJob>;
+
+export const ValidationJob = z.object({
+  job_id: JobId,
+  tasks: z.array(z.string()),
+  frameworks: z.array(z.string()),
+  verifiers: z.array(z.string()).nullable(),
+});
+export type ValidationJob = z.infer<typeof ValidationJob>;

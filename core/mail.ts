@@ -1,0 +1,81 @@
+import * as z from "zod";
+import { EpisodeState } from "./episode.ts";
+import { EpisodeId } from "./ids.ts";
+import { Json } from "./json.ts";
+import { Action, StepTokens } from "./messages.ts";
+
+/**
+ * Mailboxes (runtime.md §4): one Redis stream per worker, `mail:{worker}`, and one per server, `reply:{server}`. Entries
+ * are hints about what the store holds; a lost one costs time, never a step.
+ */
+
+const address = { episode_id: EpisodeId, term: z.int().min(1), server: z.string(), correlation: z.string() };
+
+/** To the worker that owns the episode. */
+export const WorkerMail = z.discriminatedUnion("type", [
+  z.object({
+    type: z.literal("step"),
+    ...address,
+    conversation: z.string(),
+    seq: z.int().min(1),
+    action: Action,
+    tokens: StepTokens.optional(),
+  }),
+  z.object({ type: z.literal("cancel"), ...address }),
+]);
+export type WorkerMail = z.infer<typeof WorkerMail>;
+
+/** Why a worker did not take a step. */
+export const StepRefusal = z.object({
+  code: z.enum(["conflict", "seq_mismatch", "finished", "invalid_request", "stale"]),
+  detail: z.string(),
+  expected_seq: z.int().optional(),
+});
+export type StepRefusal = z.infer<typeof StepRefusal>;
+
+/** To servers. `reply` goes to the one that asked; `notice` goes to all of them. */
+export const ServerMail = z.discriminatedUnion("type", [
+  z.object({
+    type: z.literal("reply"),
+    correlation: z.string(),
+    episode_id: EpisodeId,
+    /** The observations are durable; the server may read them from the store instead. */
+    result: z.union([z.object({ observed: Json }), z.object({ refused: StepRefusal })]),
+  }),
+  z.object({
+    type: z.literal("notice"),
+    episode_id: EpisodeId,
+    event: z.enum(["state", "observation", "progress", "done"]),
+    state: EpisodeState,
+    worker: z.string().nullable(),
+    term: z.int(),
+    /** Number of the last durable event it speaks of. */
+    cursor: z.int(),
+    /** progress: `{conversation, stream, text}`; observation: the observation. */
+    data: Json,
+  }),
+  z.object({ type: z.literal("verified"), correlation: z.string(), answer: Json }),
+  z.object({ type: z.literal("job"), job_id: z.string() }),
+]);
+export type ServerMail = z.infer<typeof ServerMail>;
+
+/** What a process says of itself every few seconds; it expires when it does not. */
+export const Presence = z.object({
+  id: z.string(),
+  kind: z.enum(["server", "worker"]),
+  pid: z.int(),
+  host: z.string(),
+  version: z.string(),
+  started_at: z.int(),
+  seen_at: z.int(),
+  state: z.enum(["running", "draining"]),
+  /** Worker: live episodes and how many it takes. */
+  live: z.int(),
+  capacity: z.int(),
+  sandboxes: z.int(),
+  snapshots: z.int(),
+  tier: z.string().nullable(),
+  rss_bytes: z.int(),
+  loop_p99_ms: z.number(),
+});
+export type Presence = z.infer<typeof Presence>;

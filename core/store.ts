@@ -1,0 +1,129 @@
+import type { EpisodeRecord, EpisodeState, Outcome } from "./episode.ts";
+import type { EpisodeEvent } from "./events.ts";
+import type { Digest, EpisodeId, JobId } from "./ids.ts";
+import type { BackgroundJob, TokenRecord } from "./records.ts";
+import type { Verdict } from "./verifier.ts";
+
+/**
+ * The store port (runtime.md §3): episode records with compare-and-set, append-only events and verdicts, blobs. The truth;
+ * queues and mailboxes are rebuilt from it. Every backend passes test/contract/store.ts. All methods throw GymError
+ * `store_failed` when the medium fails; nothing is half done then.
+ */
+
+export interface EpisodeFilter {
+  readonly run?: string | undefined;
+  readonly state?: EpisodeState | undefined;
+  readonly outcome?: Outcome | undefined;
+  readonly task?: string | undefined;
+  readonly framework?: string | undefined;
+  /** `k=v`, exact. */
+  readonly label?: string | undefined;
+  /** Only episodes of this token, beside those of runs shared with it. Undefined: everybody's. */
+  readonly owner?: string | undefined;
+  /** Leave sealed environments out. */
+  readonly withoutSealed?: boolean | undefined;
+  /** Only episodes that a script drives, or only those from outside. */
+  readonly scripted?: boolean | undefined;
+}
+
+export interface EpisodePage {
+  readonly items: readonly EpisodeRecord[];
+  /** Opaque; null on the last page. */
+  readonly next: string | null;
+}
+
+export interface EpisodeCounts {
+  readonly total: number;
+  readonly state: Readonly<Partial<Record<EpisodeState, number>>>;
+  readonly outcome: Readonly<Partial<Record<Outcome, number>>>;
+}
+
+/** The compare of a compare-and-set: what the record must still say. */
+export interface RecordGuard {
+  readonly term: number;
+  /** (Default: any state but done) */
+  readonly states?: readonly EpisodeState[];
+}
+
+/** Fields an owner may set. `updated_at` is the store's. */
+export type EpisodePatch = Partial<
+  Omit<EpisodeRecord, "episode_id" | "owner" | "environment" | "limits" | "seed" | "created_at" | "updated_at" | "term">
+>;
+
+export interface EpisodeStore {
+  /**
+   * Makes the record. When the id is taken it answers the existing record, and whether `bodyDigest` is the same as the one
+   * it was made with.
+   */
+  createEpisode(record: EpisodeRecord, bodyDigest: Digest): Promise<{ created: boolean; record: EpisodeRecord; sameBody: boolean }>;
+  episode(id: EpisodeId): Promise<EpisodeRecord | null>;
+  /** Newest first. (Default limit: 100, at most 1,000) */
+  episodes(filter: EpisodeFilter, page: { after?: string | undefined; limit?: number | undefined }): Promise<EpisodePage>;
+  counts(filter: EpisodeFilter): Promise<EpisodeCounts>;
+  /** Episodes in these states whose record has not changed for `olderThanMs`: food for the sweeper. */
+  unfinished(states: readonly EpisodeState[], olderThanMs: number): Promise<EpisodeRecord[]>;
+  /** Makes `worker` the owner under term `expected + 1`. Null when the term has moved on or the episode is verifying or done. */
+  grantTerm(id: EpisodeId, worker: string, expected: number): Promise<EpisodeRecord | null>;
+  /** Compare-and-set. Null when the guard does not hold: stop, somebody else owns it. */
+  update(id: EpisodeId, guard: RecordGuard, patch: EpisodePatch): Promise<EpisodeRecord | null>;
+  /** Runs with their counts, latest first. */
+  runs(filter: EpisodeFilter): Promise<{ run: string; counts: EpisodeCounts; last_at: number }[]>;
+  /** Done episodes in the order in which they ended. */
+  completions(filter: EpisodeFilter, page: { after?: string | undefined; limit?: number | undefined }): Promise<EpisodePage & { cursors: readonly string[] }>;
+  /** False when this (episode, verifier, version, attempt) is already there. */
+  addVerdict(id: EpisodeId, verdict: Verdict): Promise<boolean>;
+  verdicts(id: EpisodeId): Promise<Verdict[]>;
+}
+
+export interface EventPage {
+  /** After {@link foldTerms}: gap-free and without what a fenced-off owner wrote. */
+  readonly events: readonly EpisodeEvent[];
+  /** Number of the last event given; null when there are no more. */
+  readonly next: number | null;
+}
+
+export interface EventStore {
+  /** Resolves when the events are durable (fdatasync'ed). Calls made meanwhile share one sync. */
+  append(events: readonly EpisodeEvent[]): Promise<void>;
+  /** Events with n above `after`, of every process that wrote some. (Defaults: from the start, 32 MiB) */
+  events(id: EpisodeId, options?: { after?: number | undefined; maxBytes?: number | undefined }): Promise<EventPage>;
+}
+
+export interface BlobStore {
+  /** Idempotent. */
+  putBlob(data: Uint8Array): Promise<Digest>;
+  /** Null when there is none. */
+  blob(digest: Digest): Promise<Uint8Array | null>;
+}
+
+export type IdempotencyState =
+  | { readonly status: "new" }
+  | { readonly status: "running" }
+  | { readonly status: "done"; readonly httpStatus: number; readonly body: string }
+  | { readonly status: "other_body" };
+
+export interface AdminStore {
+  addToken(token: TokenRecord): Promise<void>;
+  /** By sha256 of the secret; null when unknown or revoked. */
+  tokenByHash(hash: string): Promise<TokenRecord | null>;
+  tokens(): Promise<TokenRecord[]>;
+  revokeToken(id: string): Promise<boolean>;
+  /** A one-time login for a browser. */
+  putLogin(hash: string, tokenId: string, expiresAt: number): Promise<void>;
+  /** The token's id, once; null when unknown, used or expired. */
+  takeLogin(hash: string, now: number): Promise<string | null>;
+  /** Kept 24 h. `new` reserves the key for the caller, who then finishes or forgets it. */
+  idempotency(owner: string, route: string, key: string, bodyDigest: Digest): Promise<IdempotencyState>;
+  finishIdempotency(owner: string, route: string, key: string, httpStatus: number, body: string): Promise<void>;
+  forgetIdempotency(owner: string, route: string, key: string): Promise<void>;
+  putJob(job: BackgroundJob): Promise<void>;
+  job(id: JobId): Promise<BackgroundJob | null>;
+  jobs(): Promise<BackgroundJob[]>;
+  /** The installation's secret for seeds and cookies; made on first use, the same for every process. */
+  secret(): Promise<string>;
+}
+
+export interface Store extends EpisodeStore, EventStore, BlobStore, AdminStore, AsyncDisposable {
+  /** Writes what is under way and closes. Idempotent. */
+  close(): Promise<void>;
+}

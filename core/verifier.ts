@@ -1,0 +1,100 @@
+import * as z from "zod";
+import { Digest } from "./ids.ts";
+import type { Sandbox, Submission } from "./sandbox.ts";
+import { Split, VerdictRole } from "./task.ts";
+import type { FileTree, Task } from "./task.ts";
+import { Json, JsonObject } from "./json.ts";
+
+/**
+ * The verifier port: how an attempt is judged, from its submission alone, where its code cannot reach (DESIGN §2 rule 3).
+ * A verifier knows no framework. What the submission did (crash, time-out, forged report) is a score; only our own failure
+ * is an exception, and becomes a verdict of status `error`.
+ */
+
+export const Check = z.object({
+  id: z.string(),
+  status: z.enum(["passed", "failed", "missing", "error"]),
+  message: z.string().optional().describe("clipped to 2,000 characters; text made by the attempt's code is untrusted"),
+});
+export type Check = z.infer<typeof Check>;
+
+export const Flag = z.object({
+  name: z.string().describe("stable, e.g. forged, protected_path, protocol_violation"),
+  detail: z.string(),
+});
+export type Flag = z.infer<typeof Flag>;
+
+/** What a verifier answers. Score 0 or 1, unless the verifier is graded. */
+export const Judgement = z.object({
+  score: z.number().min(0).max(1),
+  checks: z.array(Check),
+  flags: z.array(Flag),
+  detail: JsonObject,
+});
+export type Judgement = z.infer<typeof Judgement>;
+
+/** The append-only record (runtime.md §3): unique per (episode, verifier, version, attempt). */
+export const Verdict = z.object({
+  verifier: z.string(),
+  version: z.string(),
+  role: VerdictRole,
+  attempt: z.int().min(1),
+  status: z.enum(["scored", "error"]),
+  score: z.number().min(0).max(1).nullable().describe("null when status is error"),
+  checks: z.array(Check),
+  flags: z.array(Flag),
+  detail: JsonObject,
+  seed: z.int(),
+  submission: Digest.nullable(),
+  base: z.string(),
+  duration_ms: z.number(),
+});
+export type Verdict = z.infer<typeof Verdict>;
+
+/** What a caller sees of a verdict. */
+export const VerdictView = Verdict.pick({ verifier: true, version: true, role: true, status: true, score: true }).extend({
+  detail: Json,
+});
+export type VerdictView = z.infer<typeof VerdictView>;
+
+export interface RoomLimits {
+  /** Wall time for the whole verification. */
+  readonly wallMs: number;
+}
+
+/**
+ * Where one verifier works. Every sandbox it gives is fresh, has no network, and is closed by the room. None of them ever
+ * ran the episode's processes.
+ */
+export interface Room {
+  readonly task: Task;
+  /** This verifier's settings from `task.toml`, still to be parsed. */
+  readonly config: JsonObject;
+  /** This verifier's hidden files. */
+  readonly files: FileTree;
+  readonly submission: Submission;
+  readonly limits: RoomLimits;
+  /** Secret to the submission; same episode and verifier, same seed. */
+  readonly seed: number;
+  readonly signal: AbortSignal;
+  /** Base plus submission, then `overlay` on top (protected files restored). */
+  subject(overlay?: FileTree): Promise<Sandbox>;
+  /** Base plus the task's gold. */
+  reference(overlay?: FileTree): Promise<Sandbox>;
+  /** The bare image with `files` in the workspace; nothing of the task or the submission. */
+  judge(files?: FileTree): Promise<Sandbox>;
+}
+
+export interface Verifier {
+  readonly id: string;
+  readonly version: string;
+  readonly title: string;
+  /** Says what it catches and what it cannot. */
+  readonly description: string;
+  readonly split: Split;
+  /** True when scores between 0 and 1 have a meaning. */
+  readonly graded: boolean;
+  /** Null when it can judge this task; else why not. Looks at the task alone. */
+  mismatch(task: Task): string | null;
+  verify(room: Room): Promise<Judgement>;
+}
