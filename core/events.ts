@@ -34,6 +34,8 @@ const body = {
     observations: z.array(Observation),
     tool_ms: z.number(),
     own_ms: z.number(),
+    steps: z.int().describe("steps of all conversations so far, this one counted"),
+    wall_used_ms: z.number().describe("booting and running so far"),
   }),
   "context.compacted": z.object({ conversation: z.string(), messages_dropped: z.int() }),
   "episode.parked": z.object({ snapshot: z.string(), framework_state: Json }),

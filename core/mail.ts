@@ -2,7 +2,7 @@ import * as z from "zod";
 import { EpisodeState } from "./episode.ts";
 import { EpisodeId } from "./ids.ts";
 import { Json } from "./json.ts";
-import { Action, StepTokens } from "./messages.ts";
+import { Action, Observation, StepTokens } from "./messages.ts";
 
 /**
  * Mailboxes (runtime.md §4): one Redis stream per worker, `mail:{worker}`, and one per server, `reply:{server}`. Entries
@@ -33,6 +33,19 @@ export const StepRefusal = z.object({
 });
 export type StepRefusal = z.infer<typeof StepRefusal>;
 
+/** What a step did: the same as its durable `step.observed`, beside the state the episode is in after it. */
+export const StepObserved = z.object({
+  conversation: z.string(),
+  seq: z.int(),
+  observations: z.array(Observation),
+  tool_ms: z.number(),
+  own_ms: z.number(),
+  steps: z.int(),
+  wall_used_ms: z.number(),
+  state: EpisodeState,
+});
+export type StepObserved = z.infer<typeof StepObserved>;
+
 /** To servers. `reply` goes to the one that asked; `notice` goes to all of them. */
 export const ServerMail = z.discriminatedUnion("type", [
   z.object({
@@ -40,7 +53,7 @@ export const ServerMail = z.discriminatedUnion("type", [
     correlation: z.string(),
     episode_id: EpisodeId,
     /** The observations are durable; the server may read them from the store instead. */
-    result: z.union([z.object({ observed: Json }), z.object({ refused: StepRefusal })]),
+    result: z.union([z.object({ observed: StepObserved }), z.object({ refused: StepRefusal })]),
   }),
   z.object({
     type: z.literal("notice"),
@@ -75,6 +88,8 @@ export const Presence = z.object({
   sandboxes: z.int(),
   snapshots: z.int(),
   tier: z.string().nullable(),
+  /** Worker: what the image `host` offers here; a task that needs more is unavailable. */
+  runtimes: z.array(z.string()),
   rss_bytes: z.int(),
   loop_p99_ms: z.number(),
 });
