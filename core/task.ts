@@ -151,10 +151,20 @@ export const TaskSummary = z.object({
 });
 export type TaskSummary = z.infer<typeof TaskSummary>;
 
+/** A folder that is not served, and why. */
+export interface QuarantinedTask {
+  /** `source/name`, as its place says. */
+  readonly id: string;
+  /** Names file and key. */
+  readonly reason: string;
+}
+
 /** A place that tasks come from: built in, or imported into `$POLYGYM_HOME/tasks`. */
 export interface TaskCatalog {
-  /** Sorted by id. */
+  /** Sorted by id; without the quarantined ones. */
   list(): Promise<TaskSummary[]>;
+  /** Folders that break the format, sorted by id. */
+  quarantined(): Promise<QuarantinedTask[]>;
   /** Null when there is no such task. A folder that breaks the format is a GymError `task_invalid`. */
   load(id: TaskId): Promise<Task | null>;
   /** Forgets what it cached, after an import. */

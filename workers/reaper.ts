@@ -1,0 +1,98 @@
+import { GymError } from "../core/errors.ts";
+import type { EpisodeRecord } from "../core/episode.ts";
+import type { WorkerDeps } from "./deps.ts";
+import { endUnjudged, notifyState } from "./episode/ending.ts";
+import { Journal } from "./episode/journal.ts";
+
+/** Terms lost in a row without a hand-over before an episode is quarantined (runtime.md §2). */
+const MAX_LOST_TERMS = 3;
+/** A queued or verifying episode this old without a job gets a new one. */
+const ORPHAN_AFTER_MS = 5_000;
+
+export interface ReaperView {
+  /** Ids of the worker processes that live. */
+  liveWorkers(): Promise<ReadonlySet<string>>;
+}
+
+/**
+ * Ends or re-queues every unfinished episode that nobody works on. Runs in each worker; two that see the same episode do
+ * it once, by compare-and-set. Answers how many it changed.
+ */
+export async function reapEpisodes(deps: WorkerDeps, view: ReaperView): Promise<number> {
+  const live = await view.liveWorkers();
+  let changed = 0;
+  for (const record of await deps.store.unfinished(["booting", "ready", "running"], 0)) {
+    if (record.worker !== null && live.has(record.worker)) continue;
+    if (await takeFromLostOwner(deps, record)) changed++;
+  }
+  for (const record of await deps.store.unfinished(["queued"], ORPHAN_AFTER_MS)) {
+    if (await wakeQueued(deps, record)) changed++;
+  }
+  for (const record of await deps.store.unfinished(["verifying"], ORPHAN_AFTER_MS)) {
+    if (record.worker !== null && live.has(record.worker)) continue;
+    if (await wakeVerifying(deps, record)) changed++;
+  }
+  return changed;
+}
+
+/** A server-driven episode begins again under a new term; one that steps came to from outside ends. */
+async function takeFromLostOwner(deps: WorkerDeps, record: EpisodeRecord): Promise<boolean> {
+  const lost = record.lost_terms + 1;
+  const failure = { code: "sandbox_lost", stage: "step", message: `worker ${record.worker ?? "unknown"} died in term ${record.term}` };
+  if (record.script !== null && lost < MAX_LOST_TERMS) {
+    const queued = await deps.store.update(
+      record.episode_id,
+      { term: record.term, states: [record.state] },
+      { state: "queued", pending_reason: "recovering", worker: null, lost_terms: lost, steps: 0 },
+    );
+    if (queued === null) return false;
+    deps.log.warn({ episodeId: record.episode_id, term: record.term, lost }, "owner lost, episode begins again");
+    await deps.queues.addEpisode({ episode_id: record.episode_id, term: record.term + 1 });
+    await notifyState(deps, queued, -1, "state");
+    return true;
+  }
+  return endLost(deps, record, failure);
+}
+
+async function endLost(deps: WorkerDeps, record: EpisodeRecord, failure: { code: string; stage: string; message: string }): Promise<boolean> {
+  const owned = await deps.store.grantTerm(record.episode_id, deps.workerId, record.term);
+  if (owned === null) return false;
+  const { journal } = await Journal.resume(deps.store, record.episode_id, owned.term);
+  await journal.append({ type: "term.granted", worker: deps.workerId, from_n: journal.last + 1 });
+  await endUnjudged({ deps, record: owned, journal }, "sandbox_lost", failure);
+  deps.log.warn({ episodeId: record.episode_id, term: owned.term }, "owner lost, episode ended");
+  return true;
+}
+
+async function wakeQueued(deps: WorkerDeps, record: EpisodeRecord): Promise<boolean> {
+  if (Date.now() - record.created_at > record.wait_capacity_s * 1000 && record.term === 0) {
+    const { journal } = await Journal.resume(deps.store, record.episode_id, record.term);
+    const failure = { code: "capacity", stage: "queue", message: `no worker took it within wait_capacity_s ${record.wait_capacity_s}` };
+    return tolerateStale(() => endUnjudged({ deps, record, journal }, "capacity", failure));
+  }
+  const jobId = `${record.episode_id}-t${record.term + 1}`;
+  if (await deps.queues.hasJob("episode", jobId)) return false;
+  await deps.queues.addEpisode({ episode_id: record.episode_id, term: record.term + 1 });
+  return true;
+}
+
+/** A verify job that vanished (its worker and Redis lost it) comes again under a new number. */
+async function wakeVerifying(deps: WorkerDeps, record: EpisodeRecord): Promise<boolean> {
+  const verdicts = await deps.store.verdicts(record.episode_id);
+  const attempt = Math.max(1, ...verdicts.map((v) => v.attempt + 1), record.lost_terms + 1);
+  for (let n = 1; n <= attempt; n++) if (await deps.queues.hasJob("verify", `${record.episode_id}-t${record.term}-v${n}`)) return false;
+  const claimed = await deps.store.update(record.episode_id, { term: record.term, states: ["verifying"] }, { lost_terms: record.lost_terms + 1, worker: null });
+  if (claimed === null) return false;
+  await deps.queues.addVerify({ kind: "episode", episode_id: record.episode_id, term: record.term }, { attempt: attempt + 1 });
+  return true;
+}
+
+async function tolerateStale(work: () => Promise<void>): Promise<boolean> {
+  try {
+    await work();
+    return true;
+  } catch (error) {
+    if (error instanceof GymError && error.code === "stale_term") return false;
+    throw error;
+  }
+}

@@ -1,0 +1,156 @@
+import { boundary, GymError } from "../core/errors.ts";
+import { OUTCOME_OF, type EpisodeEnvironment, type EpisodeRecord } from "../core/episode.ts";
+import { deriveSeed, type Digest } from "../core/ids.ts";
+import type { VerifyJob } from "../core/jobs.ts";
+import type { Submission } from "../core/sandbox.ts";
+import { SubmissionBlob } from "../core/submission.ts";
+import type { Task } from "../core/task.ts";
+import type { Verdict } from "../core/verifier.ts";
+import { judgeSubmission } from "../verifiers/clean-room/judge-submission.ts";
+import { combineRewards } from "../verifiers/combine.ts";
+import type { BaseLease } from "./bases.ts";
+import type { WorkerDeps } from "./deps.ts";
+import { notifyState } from "./episode/ending.ts";
+import { Journal } from "./episode/journal.ts";
+import { pinnedTask } from "./pinned-task.ts";
+
+/** Runs of a verifier that broke by our own failure before its verdict is `error`. */
+const MAX_ATTEMPTS = 2;
+
+/**
+ * Judges one ended episode by all its verifiers and commits its reward. Done twice (a lost worker, a stalled job) it adds
+ * nothing: verdicts are unique, and the reward is committed by compare-and-set.
+ */
+export async function verifyEpisode(deps: WorkerDeps, job: Extract<VerifyJob, { kind: "episode" }>, signal: AbortSignal): Promise<void> {
+  const taken = await deps.store.update(job.episode_id, { term: job.term, states: ["verifying"] }, { worker: deps.workerId });
+  if (taken === null) return completeJournal(deps, job);
+  const { journal } = await Journal.resume(deps.store, taken.episode_id, taken.term);
+  const verdicts = await judgeRecord(deps, taken, journal, signal);
+  signal.throwIfAborted();
+  await commitReward(deps, taken, journal, verdicts);
+}
+
+/** A worker that died between the reward and its events left the trajectory open: say its end from the record. */
+async function completeJournal(deps: WorkerDeps, job: Extract<VerifyJob, { kind: "episode" }>): Promise<void> {
+  const record = await deps.store.episode(job.episode_id);
+  if (record === null || record.state !== "done" || record.term !== job.term) return;
+  const { journal, events } = await Journal.resume(deps.store, record.episode_id, record.term);
+  if (events.some((event) => event.type === "episode.ended")) return;
+  await appendEnd(journal, record);
+}
+
+async function appendEnd(journal: Journal, record: EpisodeRecord): Promise<void> {
+  await journal.append(
+    { type: "reward.committed", reward: record.reward, reward_status: record.reward_status, trainable: record.trainable ?? false },
+    { type: "episode.ended", stop_reason: record.stop_reason ?? "submitted", outcome: record.outcome ?? "infra_error", failure: record.failure },
+  );
+}
+
+async function judgeRecord(deps: WorkerDeps, record: EpisodeRecord, journal: Journal, signal: AbortSignal): Promise<Verdict[]> {
+  const known = await deps.store.verdicts(record.episode_id);
+  const verdicts: Verdict[] = [];
+  const inputs = await verificationInputs(deps, record);
+  using _lease = inputs.status === "ready" ? inputs.lease : null;
+  for (const entry of record.environment.verifiers) {
+    const scored = known.find((v) => v.verifier === entry.id && v.version === entry.version && v.status === "scored");
+    if (scored !== undefined) {
+      verdicts.push(scored);
+      continue;
+    }
+    const attempt = known.filter((v) => v.verifier === entry.id).length + 1;
+    const frame = { entry, submission: record.submission, seed: deriveSeed(await deps.store.secret(), ["verdict", record.episode_id, entry.id]), attempt };
+    const verdict = inputs.status === "ready" ? await judgeOne(deps, { ...inputs, ...frame }, signal) : errorVerdict(frame, inputs.error, 0, "none");
+    signal.throwIfAborted();
+    if (await deps.store.addVerdict(record.episode_id, verdict)) await journal.append({ type: "verdict.recorded", verdict });
+    verdicts.push(verdict);
+  }
+  return verdicts;
+}
+
+type Inputs = { status: "ready"; task: Task; lease: BaseLease; data: Submission } | { status: "failed"; error: unknown };
+
+async function verificationInputs(deps: WorkerDeps, record: EpisodeRecord): Promise<Inputs> {
+  try {
+    const task = await pinnedTask(deps.tasks, record.environment.task_id, record.environment.task_version);
+    const data = await readSubmission(deps, record.submission);
+    return { status: "ready", task, data, lease: await deps.bases.lease(task) };
+  } catch (error) {
+    return { status: "failed", error };
+  }
+}
+
+async function readSubmission(deps: WorkerDeps, digest: Digest | null): Promise<Submission> {
+  const bytes = digest === null ? null : await deps.store.blob(digest);
+  if (bytes === null) throw new GymError("verifier_failed", `the submission ${digest ?? ""} is not in the store`);
+  const blob = SubmissionBlob.parse(JSON.parse(Buffer.from(bytes).toString()));
+  return { root: blob.root, manifest: blob.manifest, refused: blob.refused, tar: Buffer.from(blob.tar, "base64") };
+}
+
+type VerifierEntry = EpisodeEnvironment["verifiers"][number];
+
+interface VerdictFrame {
+  readonly entry: VerifierEntry;
+  readonly submission: Digest | null;
+  readonly seed: number;
+  readonly attempt: number;
+}
+
+export interface OneJudgement extends VerdictFrame {
+  readonly task: Task;
+  readonly lease: BaseLease;
+  readonly data: Submission;
+}
+
+/** One verifier's verdict. Our own failures are tried again, then become a verdict of status `error`; never a score. */
+export async function judgeOne(deps: WorkerDeps, work: OneJudgement, signal: AbortSignal): Promise<Verdict> {
+  const started = performance.now();
+  const verifier = deps.verifiers.find((candidate) => candidate.id === work.entry.id && candidate.version === work.entry.version);
+  for (let tries = 1; ; tries++) {
+    try {
+      if (verifier === undefined) throw new GymError("verifier_failed", `verifier ${work.entry.id}@${work.entry.version} is not here`);
+      const judgement = await boundary("verify", "verifier_failed", () =>
+        judgeSubmission({
+          provider: deps.provider,
+          task: work.task,
+          base: work.lease.snapshot,
+          submission: work.data,
+          verifier,
+          seed: work.seed,
+          wallMs: work.task.verifierS * 1000,
+          signal,
+        }),
+      );
+      return { ...verdictHead(work), base: work.lease.snapshot.id, status: "scored", ...judgement, duration_ms: Math.round(performance.now() - started) };
+    } catch (error) {
+      if (signal.aborted) throw error;
+      deps.log.warn({ err: error, verifier: work.entry.id, taskId: work.task.id, tries }, "verifier failed");
+      if (tries >= MAX_ATTEMPTS) return errorVerdict(work, error, performance.now() - started, work.lease.snapshot.id);
+    }
+  }
+}
+
+const verdictHead = ({ entry, submission, seed, attempt }: VerdictFrame) => ({ verifier: entry.id, version: entry.version, role: entry.role, attempt, seed, submission });
+
+function errorVerdict(frame: VerdictFrame, error: unknown, durationMs: number, base: string): Verdict {
+  const message = error instanceof Error ? error.message : String(error);
+  return { ...verdictHead(frame), base, status: "error", score: null, checks: [], flags: [], detail: { error: message.slice(0, 2000) }, duration_ms: Math.round(durationMs) };
+}
+
+async function commitReward(deps: WorkerDeps, record: EpisodeRecord, journal: Journal, verdicts: readonly Verdict[]): Promise<void> {
+  const { reward, trainable } = combineRewards(verdicts);
+  const stopReason = record.stop_reason ?? "submitted";
+  const outcome = reward === null ? "verifier_error" : OUTCOME_OF[stopReason];
+  const status = reward === null ? ("unavailable" as const) : ("final" as const);
+  const broken = verdicts.find((v) => v.status === "error" && v.role === "train");
+  const failure = broken === undefined ? null : { code: "verifier_failed", stage: "verify", message: `${broken.verifier}: ${JSON.stringify(broken.detail)}`.slice(0, 2000) };
+  const flags = [...new Set([...record.flags, ...verdicts.filter((v) => v.role === "train").flatMap((v) => v.flags.map((flag) => flag.name))])];
+  const done = await deps.store.update(
+    record.episode_id,
+    { term: record.term, states: ["verifying"] },
+    { state: "done", outcome, reward, reward_status: status, trainable, failure, flags, worker: null, ended_at: Date.now(), ...(reward === null ? { stop_reason: "verifier_failed" as const } : {}) },
+  );
+  if (done === null) return;
+  await appendEnd(journal, done);
+  deps.log.info({ episodeId: record.episode_id, outcome, reward }, "reward committed");
+  await notifyState(deps, done, journal.last, "done");
+}

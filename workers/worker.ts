@@ -1,0 +1,127 @@
+import { hostname } from "node:os";
+import type { Logger } from "pino";
+import type { Presence } from "../core/mail.ts";
+import type { SandboxProvider } from "../core/sandbox.ts";
+import { frameworks, policies } from "../environments/catalog.ts";
+import { openTaskCatalog } from "../environments/tasks/catalog.ts";
+import type { Config } from "../platform/config.ts";
+import { openMailbox, readMailbox } from "../platform/mailbox.ts";
+import { announce, presences } from "../platform/presence.ts";
+import { openQueues, workQueue, type QueueWorker } from "../platform/queues.ts";
+import { connectRedis } from "../platform/redis.ts";
+import { watchLoop } from "../platform/shutdown.ts";
+import { openStore } from "../platform/store/open.ts";
+import { verifiers } from "../verifiers/catalog.ts";
+import { importTasks, validateTasks } from "./background.ts";
+import { Bases } from "./bases.ts";
+import type { WorkerDeps } from "./deps.ts";
+import { LiveEpisodes } from "./episode/live.ts";
+import { runEpisode } from "./episode/run.ts";
+import { reapEpisodes } from "./reaper.ts";
+import { verifySubmission } from "./verify-request.ts";
+import { verifyEpisode } from "./verify.ts";
+
+const REAP_EVERY_MS = 1_000;
+const REAP_SANDBOXES_EVERY_MS = 30_000;
+
+export interface WorkerOptions {
+  readonly config: Config;
+  readonly redisUrl: string;
+  readonly provider: SandboxProvider;
+  readonly log: Logger;
+}
+
+/** Composition root 1: one worker process. Dispose it to stop: live episodes are left to other owners. */
+export async function startWorker({ config, redisUrl, provider, log }: WorkerOptions): Promise<AsyncDisposable> {
+  const workerId = config.processId;
+  const redis = connectRedis(redisUrl);
+  const store = await openStore({ dir: config.storeDir, processId: workerId, log });
+  const queues = openQueues({ url: redisUrl });
+  const mailbox = openMailbox({ redis });
+  const live = new LiveEpisodes(mailbox);
+  const tasks = openTaskCatalog({ home: config.home });
+  const deps: WorkerDeps = { workerId, store, queues, mailbox, provider, bases: new Bases(provider), tasks, frameworks, verifiers, policies, log };
+  const { runtimes } = await provider.image("host");
+  await provider.reap();
+  const loop = watchLoop();
+  const startedAt = Date.now();
+  let counts = await provider.counts();
+  const describe = (): Presence => ({
+    id: workerId,
+    kind: "worker",
+    pid: process.pid,
+    host: hostname(),
+    version: config.version,
+    started_at: startedAt,
+    seen_at: Date.now(),
+    state: "running",
+    live: live.size,
+    capacity: config.episodesPerWorker,
+    sandboxes: counts.sandboxes,
+    snapshots: counts.snapshots,
+    tier: provider.tier,
+    runtimes: Object.keys(runtimes),
+    rss_bytes: process.memoryUsage.rss(),
+    loop_p99_ms: loop.p99(),
+  });
+  const presence = announce({ redis, describe });
+  const mail = readMailbox({ url: redisUrl, kind: "worker", id: workerId, log, onMail: (letter) => live.deliver(letter) });
+  const processors = startProcessors(deps, live, config, redisUrl);
+  const liveWorkers = async () => new Set((await presences(redis, "worker")).map((p) => p.id));
+  const timers = [
+    every(REAP_EVERY_MS, log, async () => {
+      counts = await provider.counts();
+      await reapEpisodes(deps, { liveWorkers });
+    }),
+    every(REAP_SANDBOXES_EVERY_MS, log, async () => {
+      await provider.reap();
+    }),
+  ];
+  log.info({ workerId, tier: provider.tier, capacity: config.episodesPerWorker }, "worker ready");
+  return {
+    [Symbol.asyncDispose]: async () => {
+      for (const timer of timers) timer[Symbol.dispose]();
+      await Promise.all(processors.map((processor) => processor.pause()));
+      await mail.close();
+      await live.abandonAll();
+      await Promise.all(processors.map((processor) => processor.close()));
+      await presence.close();
+      loop[Symbol.dispose]();
+      await Promise.all([queues.close(), mailbox.close(), store.close(), provider.close()]);
+      redis.disconnect();
+    },
+  };
+}
+
+function startProcessors(deps: WorkerDeps, live: LiveEpisodes, config: Config, url: string): QueueWorker[] {
+  const { log } = deps;
+  const onLockLost = (jobId: string) => log.warn({ jobId }, "lock lost: the job is stopped here");
+  return [
+    workQueue({ url, queue: "episode", concurrency: config.episodesPerWorker, log, onLockLost }, (job, signal) => runEpisode(deps, live, job, signal)),
+    workQueue({ url, queue: "verify", concurrency: config.verifiersPerWorker, log, onLockLost }, (job, signal) =>
+      job.kind === "episode" ? verifyEpisode(deps, job, signal) : verifySubmission(deps, job, signal),
+    ),
+    workQueue({ url, queue: "import", concurrency: 1, log, onLockLost }, (job, signal) => importTasks(deps, config.home, job, signal)),
+    workQueue({ url, queue: "validation", concurrency: 1, log, onLockLost }, (job, signal) => validateTasks(deps, job, signal)),
+  ];
+}
+
+/** Repeats `work`, never two at a time; a failure is logged and the next round comes. */
+function every(ms: number, log: Logger, work: () => Promise<void>): Disposable {
+  let timer: NodeJS.Timeout | undefined;
+  let stopped = false;
+  const round = () => {
+    work()
+      .catch((error: unknown) => log.warn({ err: error }, "periodic work failed"))
+      .finally(() => {
+        if (!stopped) timer = setTimeout(round, ms);
+      });
+  };
+  timer = setTimeout(round, ms);
+  return {
+    [Symbol.dispose]: () => {
+      stopped = true;
+      clearTimeout(timer);
+    },
+  };
+}
