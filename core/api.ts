@@ -53,7 +53,9 @@ export const EpisodeAnswer = z.object({
 });
 export type EpisodeAnswer = z.infer<typeof EpisodeAnswer>;
 
-const labels = z.record(z.string().min(1).max(64), z.string().max(256)).refine((l) => Object.keys(l).length <= 32, "at most 32 labels");
+const labels = z
+  .record(z.string().min(1).max(64), z.string().max(256))
+  .refine((l) => Object.keys(l).length <= 32, "at most 32 labels");
 
 const episodeFields = {
   episode_id: EpisodeId.optional().describe("made by the client: the same body joins, another body is 409"),
@@ -66,7 +68,12 @@ const episodeFields = {
   labels: labels.optional(),
   group: z.strictObject({ id: GroupId, index: z.int().nonnegative() }).optional(),
   limits: EpisodeLimits.partial().strict().optional(),
-  idle_timeout_s: z.number().positive().max(30 * 86_400).optional().describe("[86400]"),
+  idle_timeout_s: z
+    .number()
+    .positive()
+    .max(30 * 86_400)
+    .optional()
+    .describe("[86400]"),
   wait_capacity_s: z.number().nonnegative().max(86_400).optional().describe("[3600]"),
 };
 
@@ -101,7 +108,9 @@ const filePath = z.string().min(1).max(4096);
 /** One of four forms; see POST /v1/verify. */
 export const SubmissionInput = z.union([
   z.strictObject({ patch: z.string() }),
-  z.strictObject({ files: z.record(filePath, z.union([z.string(), z.strictObject({ base64: z.base64() }), z.null()])) }),
+  z.strictObject({
+    files: z.record(filePath, z.union([z.string(), z.strictObject({ base64: z.base64() }), z.null()])),
+  }),
   z.strictObject({ archive: z.base64() }),
   z.strictObject({ text: z.string() }),
 ]);

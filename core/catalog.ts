@@ -1,9 +1,9 @@
-import type { Framework } from "./framework.ts";
 import type { EpisodeEnvironment } from "./episode.ts";
-import { canonicalJson, sha256, type Digest } from "./ids.ts";
-import { ProblemError } from "./errors.ts";
-import type { JsonObject } from "./json.ts";
 import { strictestSplit } from "./episode.ts";
+import { ProblemError } from "./errors.ts";
+import type { Framework } from "./framework.ts";
+import { canonicalJson, type Digest, sha256 } from "./ids.ts";
+import type { JsonObject } from "./json.ts";
 import type { Split, TaskSummary, VerdictRole } from "./task.ts";
 
 /** A verifier as the resolution of a cell sees it. */

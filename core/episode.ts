@@ -12,7 +12,14 @@ export const EPISODE_STATES = ["queued", "booting", "ready", "running", "parked"
 export const EpisodeState = z.enum(EPISODE_STATES);
 export type EpisodeState = z.infer<typeof EpisodeState>;
 
-export const PENDING_REASONS = ["no_worker", "no_capacity", "image_building", "paused", "draining", "recovering"] as const;
+export const PENDING_REASONS = [
+  "no_worker",
+  "no_capacity",
+  "image_building",
+  "paused",
+  "draining",
+  "recovering",
+] as const;
 export const PendingReason = z.enum(PENDING_REASONS);
 export type PendingReason = z.infer<typeof PendingReason>;
 
@@ -57,7 +64,8 @@ export const StopReason = z.enum(stopReasons);
 /** These end with a reward; the rest with null and trainable false. */
 export const JUDGED_OUTCOMES: ReadonlySet<Outcome> = new Set<Outcome>(["ok", "truncated", "agent_error"]);
 
-export const isTerminated = (reason: StopReason): boolean => OUTCOME_OF[reason] === "ok" || OUTCOME_OF[reason] === "agent_error";
+export const isTerminated = (reason: StopReason): boolean =>
+  OUTCOME_OF[reason] === "ok" || OUTCOME_OF[reason] === "agent_error";
 export const isTruncated = (reason: StopReason): boolean => OUTCOME_OF[reason] === "truncated";
 
 export const REWARD_STATUSES = ["not_due", "pending", "final", "unavailable"] as const;
@@ -67,7 +75,11 @@ export type RewardStatus = z.infer<typeof RewardStatus>;
 /** Bounds of an episode; each is enforced and ends it with its own stop reason. */
 export const EpisodeLimits = z.object({
   steps: z.int().min(1).max(10_000).describe("steps of all conversations [50]"),
-  wall_s: z.number().positive().max(86_400).describe("booting and running together; waiting for the policy is free [1800]"),
+  wall_s: z
+    .number()
+    .positive()
+    .max(86_400)
+    .describe("booting and running together; waiting for the policy is free [1800]"),
   tool_s: z.number().positive().max(3600).describe("one command [120]"),
   observation_chars: z.int().min(200).max(1_000_000).describe("text of each message [16000]"),
   output_bytes: z.int().min(1024).max(1_073_741_824).describe("all tool output of the episode [64 MiB]"),
@@ -94,7 +106,11 @@ export const EpisodeEnvironment = z.object({
 });
 export type EpisodeEnvironment = z.infer<typeof EpisodeEnvironment>;
 
-export const PolicyLabel = z.object({ name: z.string().max(128), version: z.string().max(128).optional(), step: z.int().optional() });
+export const PolicyLabel = z.object({
+  name: z.string().max(128),
+  version: z.string().max(128).optional(),
+  step: z.int().optional(),
+});
 
 /** The store's record of an episode: the truth that queues are rebuilt from. */
 export const EpisodeRecord = z.object({

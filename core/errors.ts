@@ -84,7 +84,12 @@ export class ProblemError extends Error {
   readonly hint: string;
   readonly retryAfterS: number | undefined;
 
-  constructor(code: ProblemCode, detail: string, hint: string, options: { retryAfterS?: number; cause?: unknown } = {}) {
+  constructor(
+    code: ProblemCode,
+    detail: string,
+    hint: string,
+    options: { retryAfterS?: number; cause?: unknown } = {},
+  ) {
     super(detail, { cause: options.cause });
     this.code = code;
     this.hint = hint;
@@ -131,7 +136,9 @@ export async function boundary<T>(stage: Stage, code: FailureCode, work: () => P
   } catch (error) {
     if (error instanceof ProblemError) throw error;
     const failure =
-      error instanceof GymError ? error : new GymError(code, error instanceof Error ? error.message : String(error), { cause: error });
+      error instanceof GymError
+        ? error
+        : new GymError(code, error instanceof Error ? error.message : String(error), { cause: error });
     failure.stage ??= stage;
     throw failure;
   }

@@ -36,10 +36,21 @@ const body = {
     own_ms: z.number(),
     steps: z.int().describe("steps of all conversations so far, this one counted"),
     wall_used_ms: z.number().describe("booting and running so far"),
+    stop_reason: StopReason.nullable().describe("set on the step that ends the episode"),
   }),
   "context.compacted": z.object({ conversation: z.string(), messages_dropped: z.int() }),
-  "episode.parked": z.object({ snapshot: z.string(), framework_state: Json }),
-  "episode.recovered": z.object({ from: z.string(), replayed_steps: z.int(), replay_mismatch: z.boolean() }),
+  "episode.parked": z.object({
+    snapshot: Digest.describe("blob of everything that differs from the base, as a submission of root /"),
+    framework_state: Json,
+    steps: z.int(),
+    wall_used_ms: z.number(),
+    processes_lost: z.int().describe("programs still running that were not carried over"),
+  }),
+  "episode.recovered": z.object({
+    from: z.enum(["base", "snapshot"]),
+    replayed_steps: z.int(),
+    replay_mismatch: z.boolean().describe("a replayed step answered differently; digits are not compared"),
+  }),
   "submission.frozen": z.object({
     submission: Digest,
     manifest: z.array(ManifestEntrySchema),
@@ -80,7 +91,9 @@ export type EventBody = { [T in EventType]: { type: T } & z.infer<(typeof body)[
 
 const options = EVENT_TYPES.map((type) => z.object({ ...head, type: z.literal(type), ...body[type].shape }));
 /** Parses one event as read from disk or the wire. */
-export const EpisodeEvent = z.union(options as [(typeof options)[number], ...(typeof options)[number][]]) as unknown as z.ZodType<EpisodeEvent>; // the mapped union is built above
+export const EpisodeEvent = z.union(
+  options as [(typeof options)[number], ...(typeof options)[number][]],
+) as unknown as z.ZodType<EpisodeEvent>; // the mapped union is built above
 
 /**
  * Drops what a fenced-off owner wrote: an event of an older term at or beyond the `from_n` of a newer one, and repeated

@@ -1,7 +1,7 @@
 import type * as z from "zod";
+import type { StopReason } from "./episode.ts";
 import type { Json, JsonObject } from "./json.ts";
 import type { Action, Message, ToolSchema } from "./messages.ts";
-import type { StopReason } from "./episode.ts";
 import type { Intent, IntentType } from "./policy.ts";
 import type { OutputChunk, Sandbox } from "./sandbox.ts";
 import type { Split } from "./task.ts";

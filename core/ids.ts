@@ -25,7 +25,10 @@ export const Digest = z.string().regex(/^sha256:[0-9a-f]{64}$/);
 export type Digest = z.infer<typeof Digest>;
 
 /** A run is a free label of the caller, at most 128 bytes. */
-export const RunLabel = z.string().min(1).refine((s) => Buffer.byteLength(s) <= 128, "at most 128 bytes");
+export const RunLabel = z
+  .string()
+  .min(1)
+  .refine((s) => Buffer.byteLength(s) <= 128, "at most 128 bytes");
 
 const alphabet = "0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 

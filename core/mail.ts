@@ -1,5 +1,5 @@
 import * as z from "zod";
-import { EpisodeState } from "./episode.ts";
+import { EpisodeState, StopReason } from "./episode.ts";
 import { EpisodeId } from "./ids.ts";
 import { Json } from "./json.ts";
 import { Action, Observation, StepTokens } from "./messages.ts";
@@ -42,6 +42,7 @@ export const StepObserved = z.object({
   own_ms: z.number(),
   steps: z.int(),
   wall_used_ms: z.number(),
+  stop_reason: StopReason.nullable().describe("set on the step that ends the episode"),
   state: EpisodeState,
 });
 export type StepObserved = z.infer<typeof StepObserved>;
@@ -65,7 +66,7 @@ export const ServerMail = z.discriminatedUnion("type", [
     /** Number of the last durable event it speaks of. */
     cursor: z.int(),
     /** progress: `{conversation, stream, text}`; observation: the observation. */
-    data: Json,
+    data: z.unknown(),
   }),
   z.object({ type: z.literal("verified"), correlation: z.string(), answer: Json }),
   z.object({ type: z.literal("job"), job_id: z.string() }),

@@ -38,8 +38,14 @@ export function newEpisodeRecord(input: NewEpisode): EpisodeRecord {
     group: input.group ?? null,
     policy: input.policy ?? null,
     environment,
-    limits: { ...DEFAULT_EPISODE_LIMITS, ...(input.taskWallS === undefined ? {} : { wall_s: input.taskWallS }), ...given },
-    seed: input.seed ?? deriveSeed(input.secret, [input.run ?? null, environment.task_id, environment.framework, input.episodeId]),
+    limits: {
+      ...DEFAULT_EPISODE_LIMITS,
+      ...(input.taskWallS === undefined ? {} : { wall_s: input.taskWallS }),
+      ...given,
+    },
+    seed:
+      input.seed ??
+      deriveSeed(input.secret, [input.run ?? null, environment.task_id, environment.framework, input.episodeId]),
     script: input.script ?? null,
     idle_timeout_s: input.idleTimeoutS ?? 86_400,
     wait_capacity_s: input.waitCapacityS ?? 3600,
@@ -68,5 +74,15 @@ export function newEpisodeRecord(input: NewEpisode): EpisodeRecord {
 /** The first event of every trajectory, written before there is an owner (term 0). */
 export function createdEvent(record: EpisodeRecord): EpisodeEvent {
   const { environment, limits, seed } = record;
-  return { v: 1, episode_id: record.episode_id, n: 0, term: 0, at: record.created_at, type: "episode.created", environment, limits, seed };
+  return {
+    v: 1,
+    episode_id: record.episode_id,
+    n: 0,
+    term: 0,
+    at: record.created_at,
+    type: "episode.created",
+    environment,
+    limits,
+    seed,
+  };
 }

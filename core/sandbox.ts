@@ -198,7 +198,10 @@ export interface Sandbox extends AsyncDisposable {
   /** Makes missing parents; replaces the whole file. (Default mode: 0o644, or what the file had) */
   write(path: string, data: string | Uint8Array, options?: { readonly mode?: number }): Promise<FileResult<void>>;
   /** Names sorted by bytes, links not followed; `depth` 1 lists the folder itself. */
-  list(path: string, options?: { readonly depth?: number; readonly maxEntries?: number }): Promise<FileResult<DirectoryEntry[]>>;
+  list(
+    path: string,
+    options?: { readonly depth?: number; readonly maxEntries?: number },
+  ): Promise<FileResult<DirectoryEntry[]>>;
   /** Follows links. */
   stat(path: string): Promise<FileResult<FileStat>>;
   /** Removes a file or a whole folder; nothing there is `not_found`. */

@@ -55,10 +55,16 @@ export interface EpisodeStore {
    * Makes the record. When the id is taken it answers the existing record, and whether `bodyDigest` is the same as the one
    * it was made with.
    */
-  createEpisode(record: EpisodeRecord, bodyDigest: Digest): Promise<{ created: boolean; record: EpisodeRecord; sameBody: boolean }>;
+  createEpisode(
+    record: EpisodeRecord,
+    bodyDigest: Digest,
+  ): Promise<{ created: boolean; record: EpisodeRecord; sameBody: boolean }>;
   episode(id: EpisodeId): Promise<EpisodeRecord | null>;
   /** Newest first. (Default limit: 100, at most 1,000) */
-  episodes(filter: EpisodeFilter, page: { after?: string | undefined; limit?: number | undefined }): Promise<EpisodePage>;
+  episodes(
+    filter: EpisodeFilter,
+    page: { after?: string | undefined; limit?: number | undefined },
+  ): Promise<EpisodePage>;
   counts(filter: EpisodeFilter): Promise<EpisodeCounts>;
   /** Episodes in these states whose record has not changed for `olderThanMs`: food for the sweeper. */
   unfinished(states: readonly EpisodeState[], olderThanMs: number): Promise<EpisodeRecord[]>;
@@ -69,7 +75,10 @@ export interface EpisodeStore {
   /** Runs with their counts, latest first. */
   runs(filter: EpisodeFilter): Promise<{ run: string; counts: EpisodeCounts; last_at: number }[]>;
   /** Done episodes in the order in which they ended. */
-  completions(filter: EpisodeFilter, page: { after?: string | undefined; limit?: number | undefined }): Promise<EpisodePage & { cursors: readonly string[] }>;
+  completions(
+    filter: EpisodeFilter,
+    page: { after?: string | undefined; limit?: number | undefined },
+  ): Promise<EpisodePage & { cursors: readonly string[] }>;
   /** False when this (episode, verifier, version, attempt) is already there. */
   addVerdict(id: EpisodeId, verdict: Verdict): Promise<boolean>;
   verdicts(id: EpisodeId): Promise<Verdict[]>;

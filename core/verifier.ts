@@ -1,9 +1,9 @@
 import * as z from "zod";
 import { Digest } from "./ids.ts";
-import type { Sandbox, Submission } from "./sandbox.ts";
-import { Split, VerdictRole } from "./task.ts";
-import type { FileTree, Task } from "./task.ts";
 import { Json, JsonObject } from "./json.ts";
+import type { Sandbox, Submission } from "./sandbox.ts";
+import type { FileTree, Task } from "./task.ts";
+import { type Split, VerdictRole } from "./task.ts";
 
 /**
  * The verifier port: how an attempt is judged, from its submission alone, where its code cannot reach (DESIGN §2 rule 3).
@@ -52,7 +52,13 @@ export const Verdict = z.object({
 export type Verdict = z.infer<typeof Verdict>;
 
 /** What a caller sees of a verdict. */
-export const VerdictView = Verdict.pick({ verifier: true, version: true, role: true, status: true, score: true }).extend({
+export const VerdictView = Verdict.pick({
+  verifier: true,
+  version: true,
+  role: true,
+  status: true,
+  score: true,
+}).extend({
   detail: Json,
 });
 export type VerdictView = z.infer<typeof VerdictView>;

@@ -14,10 +14,20 @@ const PROGRESS_EVERY_MS = 300;
 export async function importTasks(deps: WorkerDeps, home: string, job: ImportJob, signal: AbortSignal): Promise<void> {
   await withJob(deps, job.job_id, async (record, save) => {
     const importer = importers.get(job.format);
-    if (importer === undefined) throw new GymError("task_invalid", `there is no importer ${job.format}; choose from: ${[...importers.keys()].join(", ")}`);
+    if (importer === undefined)
+      throw new GymError(
+        "task_invalid",
+        `there is no importer ${job.format}; choose from: ${[...importers.keys()].join(", ")}`,
+      );
     const upload = await deps.store.blob(job.upload);
     if (upload === null) throw new GymError("store_failed", `upload ${job.upload} is not in the store`);
-    const report = { written: 0, skipped: 0, failed: 0, tasks: [] as string[], problems: [] as { task: string; why: string }[] };
+    const report = {
+      written: 0,
+      skipped: 0,
+      failed: 0,
+      tasks: [] as string[],
+      problems: [] as { task: string; why: string }[],
+    };
     const options = { source: job.source ?? undefined };
     for await (const line of importer.import(upload, join(home, "tasks"), options)) {
       signal.throwIfAborted();
@@ -62,6 +72,10 @@ async function withJob(
     await finish({ state: "done", error: null, report });
   } catch (error) {
     deps.log.warn({ err: error, jobId: id }, "background job failed");
-    await finish({ state: "failed", error: error instanceof Error ? error.message : String(error), report: latest.report });
+    await finish({
+      state: "failed",
+      error: error instanceof Error ? error.message : String(error),
+      report: latest.report,
+    });
   }
 }

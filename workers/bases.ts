@@ -1,6 +1,6 @@
 import { GymError } from "../core/errors.ts";
 import type { Digest } from "../core/ids.ts";
-import { WORKSPACE, type SandboxProvider, type Snapshot } from "../core/sandbox.ts";
+import { type SandboxProvider, type Snapshot, WORKSPACE } from "../core/sandbox.ts";
 import type { Task } from "../core/task.ts";
 
 /** Bases kept beside those in use; each holds a small tmpfs layer. */
@@ -66,17 +66,29 @@ export class Bases {
 async function buildBase(provider: SandboxProvider, task: Task): Promise<Snapshot> {
   const image = await provider.image(task.image);
   const missing = task.runtimes.filter((name) => !(name in image.runtimes));
-  if (missing.length > 0) throw new GymError("runtime_missing", `image ${task.image} has no ${missing.join(", ")}, which ${task.id} needs`);
+  if (missing.length > 0)
+    throw new GymError("runtime_missing", `image ${task.image} has no ${missing.join(", ")}, which ${task.id} needs`);
   const sandbox = await provider.open({ image: task.image, owner: `base-${task.id}`, limits: task.limits });
   try {
     for (const [path, file] of task.files) {
       const written = await sandbox.write(`${WORKSPACE}/${path}`, file.data, { mode: file.mode });
-      if (!written.ok) throw new GymError("task_invalid", `${task.id}: environment/${path} does not fit into a sandbox: ${written.message}`);
+      if (!written.ok)
+        throw new GymError(
+          "task_invalid",
+          `${task.id}: environment/${path} does not fit into a sandbox: ${written.message}`,
+        );
     }
     if (task.setup !== null) {
-      const result = await sandbox.exec({ argv: ["bash", "-c", task.setup], cwd: WORKSPACE, timeoutMs: SETUP_TIMEOUT_MS });
+      const result = await sandbox.exec({
+        argv: ["bash", "-c", task.setup],
+        cwd: WORKSPACE,
+        timeoutMs: SETUP_TIMEOUT_MS,
+      });
       if (result.exitCode !== 0)
-        throw new GymError("task_invalid", `${task.id}: setup ended with ${result.exitCode ?? result.signal}: ${Buffer.from(result.stderr).toString().slice(-500)}`);
+        throw new GymError(
+          "task_invalid",
+          `${task.id}: setup ended with ${result.exitCode ?? result.signal}: ${Buffer.from(result.stderr).toString().slice(-500)}`,
+        );
     }
     return await sandbox.freeze();
   } catch (error) {

@@ -9,5 +9,8 @@ export async function pinnedTask(tasks: TaskCatalog, id: TaskId, version: Digest
   await tasks.refresh();
   const second = await tasks.load(id);
   if (second?.version === version) return second;
-  throw new GymError("task_invalid", second === null ? `there is no task ${id} any more` : `task ${id} has changed: ${second.version} is not ${version}`);
+  throw new GymError(
+    "task_invalid",
+    second === null ? `there is no task ${id} any more` : `task ${id} has changed: ${second.version} is not ${version}`,
+  );
 }

@@ -1,5 +1,5 @@
-import { GymError } from "../core/errors.ts";
 import type { EpisodeRecord } from "../core/episode.ts";
+import { GymError } from "../core/errors.ts";
 import type { WorkerDeps } from "./deps.ts";
 import { endUnjudged, notifyState } from "./episode/ending.ts";
 import { Journal } from "./episode/journal.ts";
@@ -32,29 +32,42 @@ export async function reapEpisodes(deps: WorkerDeps, view: ReaperView): Promise<
     if (record.worker !== null && live.has(record.worker)) continue;
     if (await wakeVerifying(deps, record)) changed++;
   }
+  for (const record of await deps.store.unfinished(["parked"], 0)) {
+    if (Date.now() - record.updated_at < record.idle_timeout_s * 1000) continue;
+    if (await endIdle(deps, record)) changed++;
+  }
   return changed;
 }
 
-/** A server-driven episode begins again under a new term; one that steps came to from outside ends. */
+/** Another worker goes on with it under a new term; after three lost in a row it is quarantined. */
 async function takeFromLostOwner(deps: WorkerDeps, record: EpisodeRecord): Promise<boolean> {
   const lost = record.lost_terms + 1;
-  const failure = { code: "sandbox_lost", stage: "step", message: `worker ${record.worker ?? "unknown"} died in term ${record.term}` };
-  if (record.script !== null && lost < MAX_LOST_TERMS) {
-    const queued = await deps.store.update(
-      record.episode_id,
-      { term: record.term, states: [record.state] },
-      { state: "queued", pending_reason: "recovering", worker: null, lost_terms: lost, steps: 0 },
-    );
-    if (queued === null) return false;
-    deps.log.warn({ episodeId: record.episode_id, term: record.term, lost }, "owner lost, episode begins again");
-    await deps.queues.addEpisode({ episode_id: record.episode_id, term: record.term + 1 });
-    await notifyState(deps, queued, -1, "state");
-    return true;
+  if (lost >= MAX_LOST_TERMS) {
+    const message = `${lost} owners in a row died with it, the last was ${record.worker ?? "unknown"} in term ${record.term}`;
+    return endLost(deps, record, { code: "sandbox_lost", stage: "step", message });
   }
-  return endLost(deps, record, failure);
+  const queued = await deps.store.update(
+    record.episode_id,
+    { term: record.term, states: [record.state] },
+    { state: "queued", pending_reason: "recovering", worker: null, lost_terms: lost },
+  );
+  if (queued === null) return false;
+  deps.log.warn({ episodeId: record.episode_id, term: record.term, lost }, "owner lost, episode goes on elsewhere");
+  await deps.queues.addEpisode({ episode_id: record.episode_id, term: record.term + 1 });
+  await notifyState(deps, queued, -1, "state");
+  return true;
 }
 
-async function endLost(deps: WorkerDeps, record: EpisodeRecord, failure: { code: string; stage: string; message: string }): Promise<boolean> {
+async function endIdle(deps: WorkerDeps, record: EpisodeRecord): Promise<boolean> {
+  const { journal } = await Journal.resume(deps.store, record.episode_id, record.term);
+  return tolerateStale(() => endUnjudged({ deps, record, journal }, "idle_timeout", null));
+}
+
+async function endLost(
+  deps: WorkerDeps,
+  record: EpisodeRecord,
+  failure: { code: string; stage: string; message: string },
+): Promise<boolean> {
   const owned = await deps.store.grantTerm(record.episode_id, deps.workerId, record.term);
   if (owned === null) return false;
   const { journal } = await Journal.resume(deps.store, record.episode_id, owned.term);
@@ -67,7 +80,11 @@ async function endLost(deps: WorkerDeps, record: EpisodeRecord, failure: { code:
 async function wakeQueued(deps: WorkerDeps, record: EpisodeRecord): Promise<boolean> {
   if (Date.now() - record.created_at > record.wait_capacity_s * 1000 && record.term === 0) {
     const { journal } = await Journal.resume(deps.store, record.episode_id, record.term);
-    const failure = { code: "capacity", stage: "queue", message: `no worker took it within wait_capacity_s ${record.wait_capacity_s}` };
+    const failure = {
+      code: "capacity",
+      stage: "queue",
+      message: `no worker took it within wait_capacity_s ${record.wait_capacity_s}`,
+    };
     return tolerateStale(() => endUnjudged({ deps, record, journal }, "capacity", failure));
   }
   const jobId = `${record.episode_id}-t${record.term + 1}`;
@@ -80,10 +97,18 @@ async function wakeQueued(deps: WorkerDeps, record: EpisodeRecord): Promise<bool
 async function wakeVerifying(deps: WorkerDeps, record: EpisodeRecord): Promise<boolean> {
   const verdicts = await deps.store.verdicts(record.episode_id);
   const attempt = Math.max(1, ...verdicts.map((v) => v.attempt + 1), record.lost_terms + 1);
-  for (let n = 1; n <= attempt; n++) if (await deps.queues.hasJob("verify", `${record.episode_id}-t${record.term}-v${n}`)) return false;
-  const claimed = await deps.store.update(record.episode_id, { term: record.term, states: ["verifying"] }, { lost_terms: record.lost_terms + 1, worker: null });
+  for (let n = 1; n <= attempt; n++)
+    if (await deps.queues.hasJob("verify", `${record.episode_id}-t${record.term}-v${n}`)) return false;
+  const claimed = await deps.store.update(
+    record.episode_id,
+    { term: record.term, states: ["verifying"] },
+    { lost_terms: record.lost_terms + 1, worker: null },
+  );
   if (claimed === null) return false;
-  await deps.queues.addVerify({ kind: "episode", episode_id: record.episode_id, term: record.term }, { attempt: attempt + 1 });
+  await deps.queues.addVerify(
+    { kind: "episode", episode_id: record.episode_id, term: record.term },
+    { attempt: attempt + 1 },
+  );
   return true;
 }
 

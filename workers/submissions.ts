@@ -1,16 +1,15 @@
 import { extract } from "tar-stream";
 import type { SubmissionInput } from "../core/api.ts";
-import { ProblemError } from "../core/errors.ts";
 import { DEFAULT_EPISODE_LIMITS } from "../core/episode.ts";
+import { ProblemError } from "../core/errors.ts";
 import type { Framework } from "../core/framework.ts";
-import { WORKSPACE, type FileResult, type Sandbox, type Submission } from "../core/sandbox.ts";
+import { type FileResult, type Sandbox, type Submission, WORKSPACE } from "../core/sandbox.ts";
 import type { Task } from "../core/task.ts";
 import { applyUnifiedDiff } from "../environments/frameworks/primitives/apply-patch.ts";
 import { taskView } from "../environments/task-view.ts";
 import type { BaseLease } from "./bases.ts";
 import type { WorkerDeps } from "./deps.ts";
 import { freezeAndExport } from "./episode/ending.ts";
-
 
 export interface SubmissionRequest {
   readonly task: Task;
@@ -24,19 +23,36 @@ export interface SubmissionRequest {
  * A submission as an episode would have made it: the input is applied inside a sandbox over the task's base, which is then
  * frozen and exported. Input that cannot be applied is the caller's problem.
  */
-export async function submissionFrom(deps: WorkerDeps, request: SubmissionRequest): Promise<{ submission: Submission; flags: string[] }> {
+export async function submissionFrom(
+  deps: WorkerDeps,
+  request: SubmissionRequest,
+): Promise<{ submission: Submission; flags: string[] }> {
   const { task, lease } = request;
-  await using sandbox = await deps.provider.open({ image: task.image, from: lease.snapshot, limits: task.limits, owner: `verify-${task.id}` });
+  await using sandbox = await deps.provider.open({
+    image: task.image,
+    from: lease.snapshot,
+    limits: task.limits,
+    owner: `verify-${task.id}`,
+  });
   await applyInput(sandbox, request);
   return freezeAndExport(deps, sandbox, lease.snapshot, WORKSPACE);
 }
 
 async function applyInput(sandbox: Sandbox, { input, framework, task }: SubmissionRequest): Promise<void> {
-  if ("files" in input) return applyFiles(sandbox, Object.entries(input.files).map(([path, value]) => ({ path, data: bytesOf(value) })));
+  if ("files" in input)
+    return applyFiles(
+      sandbox,
+      Object.entries(input.files).map(([path, value]) => ({ path, data: bytesOf(value) })),
+    );
   if ("archive" in input) return applyFiles(sandbox, await readArchive(Buffer.from(input.archive, "base64")));
   if ("text" in input) return applyText(sandbox, framework, task, input.text);
   const result = await applyUnifiedDiff(sandbox, input.patch);
-  if (!result.ok) throw new ProblemError("invalid_request", `the patch does not apply: ${result.message}`, "make it against the task's starting files, as a unified diff");
+  if (!result.ok)
+    throw new ProblemError(
+      "invalid_request",
+      `the patch does not apply: ${result.message}`,
+      "make it against the task's starting files, as a unified diff",
+    );
 }
 
 interface IncomingFile {
@@ -51,11 +67,24 @@ const bytesOf = (value: string | { base64: string } | null): Uint8Array | null =
 async function applyFiles(sandbox: Sandbox, files: readonly IncomingFile[]): Promise<void> {
   for (const { path, data } of files) {
     const parts = path.split("/");
-    if (path.startsWith("/") || path.includes("\0") || parts.some((part) => part === "" || part === "." || part === ".."))
-      throw new ProblemError("invalid_request", `${JSON.stringify(path)} is not a path below the workspace`, "use relative paths without . or ..");
+    if (
+      path.startsWith("/") ||
+      path.includes("\0") ||
+      parts.some((part) => part === "" || part === "." || part === "..")
+    )
+      throw new ProblemError(
+        "invalid_request",
+        `${JSON.stringify(path)} is not a path below the workspace`,
+        "use relative paths without . or ..",
+      );
     const target = `${WORKSPACE}/${path}`;
     const done: FileResult<void> = data === null ? await sandbox.remove(target) : await sandbox.write(target, data);
-    if (!done.ok) throw new ProblemError("invalid_request", `${path} could not be ${data === null ? "deleted" : "written"}: ${done.message}`, "check the path and the size");
+    if (!done.ok)
+      throw new ProblemError(
+        "invalid_request",
+        `${path} could not be ${data === null ? "deleted" : "written"}: ${done.message}`,
+        "check the path and the size",
+      );
   }
 }
 
@@ -67,27 +96,49 @@ async function readArchive(tar: Uint8Array): Promise<IncomingFile[]> {
   reader.end(tar);
   try {
     for await (const entry of reader) {
-      if (files.length >= MAX_ARCHIVE_ENTRIES) throw new ProblemError("invalid_request", `the archive has more than ${MAX_ARCHIVE_ENTRIES} entries`, "send the changed files only");
+      if (files.length >= MAX_ARCHIVE_ENTRIES)
+        throw new ProblemError(
+          "invalid_request",
+          `the archive has more than ${MAX_ARCHIVE_ENTRIES} entries`,
+          "send the changed files only",
+        );
       const chunks: Buffer[] = [];
       for await (const chunk of entry) chunks.push(Buffer.from(chunk));
       if (entry.header.type === "directory") continue;
-      if (entry.header.type !== "file") throw new ProblemError("invalid_request", `${entry.header.name} is a ${entry.header.type}`, "only files and folders may be in the archive");
+      if (entry.header.type !== "file")
+        throw new ProblemError(
+          "invalid_request",
+          `${entry.header.name} is a ${entry.header.type}`,
+          "only files and folders may be in the archive",
+        );
       files.push({ path: entry.header.name.replace(/^\.\//, ""), data: Buffer.concat(chunks) });
     }
   } catch (error) {
     if (error instanceof ProblemError) throw error;
-    throw new ProblemError("invalid_request", `the archive is not a tar: ${error instanceof Error ? error.message : String(error)}`, "send base64 of an uncompressed tar", { cause: error });
+    throw new ProblemError(
+      "invalid_request",
+      `the archive is not a tar: ${error instanceof Error ? error.message : String(error)}`,
+      "send base64 of an uncompressed tar",
+      { cause: error },
+    );
   }
   return files;
 }
 
 async function applyText(sandbox: Sandbox, framework: Framework | null, task: Task, text: string): Promise<void> {
   if (framework === null || framework.accepts !== "text")
-    throw new ProblemError("invalid_request", "text needs a framework whose actions are prose", "name one, e.g. aider.diff, or send files");
+    throw new ProblemError(
+      "invalid_request",
+      "text needs a framework whose actions are prose",
+      "name one, e.g. aider.diff, or send files",
+    );
   const context = {
     task: taskView(task),
     sandbox,
-    limits: { toolMs: DEFAULT_EPISODE_LIMITS.tool_s * 1000, observationChars: DEFAULT_EPISODE_LIMITS.observation_chars },
+    limits: {
+      toolMs: DEFAULT_EPISODE_LIMITS.tool_s * 1000,
+      observationChars: DEFAULT_EPISODE_LIMITS.observation_chars,
+    },
     config: framework.config.parse({}),
     seed: 0,
     resume: null,

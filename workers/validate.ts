@@ -1,13 +1,13 @@
 import { matchesGlob } from "node:path";
 import { resolveCell } from "../core/catalog.ts";
-import { boundary } from "../core/errors.ts";
 import type { EpisodeRecord } from "../core/episode.ts";
+import { boundary } from "../core/errors.ts";
 import type { Framework } from "../core/framework.ts";
-import { canonicalJson, newEpisodeId, sha256, type EpisodeId } from "../core/ids.ts";
+import { canonicalJson, type EpisodeId, newEpisodeId, sha256 } from "../core/ids.ts";
 import type { ValidationJob } from "../core/jobs.ts";
 import { createdEvent, newEpisodeRecord } from "../core/new-episode.ts";
-import type { BackgroundJob } from "../core/records.ts";
 import type { ScriptedPolicy } from "../core/policy.ts";
+import type { BackgroundJob } from "../core/records.ts";
 import type { Task, TaskSummary } from "../core/task.ts";
 import { eligibleVerifiers } from "../verifiers/catalog.ts";
 import type { WorkerDeps } from "./deps.ts";
@@ -31,7 +31,16 @@ export interface ValidationReport {
   readonly valid: number;
   readonly untouched_passed: number;
   readonly wall_s: number;
-  readonly problems: { task: string; framework: string; policy: string; variant: string; episode_id: string; reward: number | null; outcome: string | null; why: string }[];
+  readonly problems: {
+    task: string;
+    framework: string;
+    policy: string;
+    variant: string;
+    episode_id: string;
+    reward: number | null;
+    outcome: string | null;
+    why: string;
+  }[];
   /** Tasks that the machine cannot run, with the reason. */
   readonly unavailable: { task: string; why: string }[];
 }
@@ -40,7 +49,13 @@ export interface ValidationReport {
  * Proves tasks: gold scores 1 through every framework that can express it, doing nothing scores 0, every known cheat
  * scores 0. Every attempt is an ordinary episode of run `validation:<job>`.
  */
-export async function runValidation(deps: WorkerDeps, job: ValidationJob, record: BackgroundJob, onProgress: (done: number, total: number) => Promise<void>, signal: AbortSignal): Promise<ValidationReport> {
+export async function runValidation(
+  deps: WorkerDeps,
+  job: ValidationJob,
+  record: BackgroundJob,
+  onProgress: (done: number, total: number) => Promise<void>,
+  signal: AbortSignal,
+): Promise<ValidationReport> {
   const started = Date.now();
   const { trials, unavailable, tasks } = await planTrials(deps, job);
   const run = `validation:${job.job_id}`;
@@ -58,7 +73,8 @@ export async function runValidation(deps: WorkerDeps, job: ValidationJob, record
     signal.throwIfAborted();
     for (; begun < trials.length && pending.size < MAX_IN_FLIGHT; begun++) {
       const trial = trials[begun];
-      if (trial !== undefined) pending.set(await beginTrial(deps, trial, { run, owner: record.owner, verifiers: job.verifiers }), trial);
+      if (trial !== undefined)
+        pending.set(await beginTrial(deps, trial, { run, owner: record.owner, verifiers: job.verifiers }), trial);
     }
     await new Promise((resolve) => setTimeout(resolve, POLL_MS));
     for (const [id, trial] of [...pending]) {
@@ -68,20 +84,33 @@ export async function runValidation(deps: WorkerDeps, job: ValidationJob, record
     await onProgress(begun - pending.size, trials.length);
   }
   const invalid = new Set([...problems.map((p) => p.task), ...unavailable.map((u) => u.task)]);
-  return { tasks: tasks.length, valid: tasks.length - invalid.size, untouched_passed: untouchedPassed, wall_s: (Date.now() - started) / 1000, problems, unavailable };
+  return {
+    tasks: tasks.length,
+    valid: tasks.length - invalid.size,
+    untouched_passed: untouchedPassed,
+    wall_s: (Date.now() - started) / 1000,
+    problems,
+    unavailable,
+  };
 }
 
-async function planTrials(deps: WorkerDeps, job: ValidationJob): Promise<{ trials: Trial[]; unavailable: ValidationReport["unavailable"]; tasks: TaskSummary[] }> {
+async function planTrials(
+  deps: WorkerDeps,
+  job: ValidationJob,
+): Promise<{ trials: Trial[]; unavailable: ValidationReport["unavailable"]; tasks: TaskSummary[] }> {
   await deps.tasks.refresh();
   const tasks = (await deps.tasks.list()).filter((task) => job.tasks.some((glob) => matchesGlob(task.id, glob)));
-  const frameworks = deps.frameworks.filter((framework) => job.frameworks.some((glob) => matchesGlob(framework.id, glob)));
+  const frameworks = deps.frameworks.filter((framework) =>
+    job.frameworks.some((glob) => matchesGlob(framework.id, glob)),
+  );
   const trials: Trial[] = [];
   const unavailable: ValidationReport["unavailable"] = [];
   for (const summary of tasks) {
     const { runtimes } = await deps.provider.image(summary.image);
     const missing = summary.runtimes.filter((name) => !(name in runtimes));
     const task = await deps.tasks.load(summary.id);
-    if (missing.length > 0 || task === null) unavailable.push({ task: summary.id, why: `the machine has no ${missing.join(", ")}` });
+    if (missing.length > 0 || task === null)
+      unavailable.push({ task: summary.id, why: `the machine has no ${missing.join(", ")}` });
     else trials.push(...trialsOf(deps, task, summary, frameworks));
   }
   return { trials, unavailable, tasks };
@@ -95,13 +124,26 @@ function trialsOf(deps: WorkerDeps, task: Task, summary: TaskSummary, frameworks
       const needs = new Set(policy.intents(task, variant).map((intent) => intent.type));
       const fitting = frameworks.filter((framework) => needs.isSubsetOf(framework.intents));
       const used = policy.id === "gold" ? fitting : fitting.slice(0, 1);
-      trials.push(...used.map((framework) => ({ task, summary, framework, policy, variant, expected: policy.id === "gold" ? (1 as const) : (0 as const) })));
+      trials.push(
+        ...used.map((framework) => ({
+          task,
+          summary,
+          framework,
+          policy,
+          variant,
+          expected: policy.id === "gold" ? (1 as const) : (0 as const),
+        })),
+      );
     }
   }
   return trials;
 }
 
-async function beginTrial(deps: WorkerDeps, trial: Trial, options: { run: string; owner: string; verifiers: readonly string[] | null }): Promise<EpisodeId> {
+async function beginTrial(
+  deps: WorkerDeps,
+  trial: Trial,
+  options: { run: string; owner: string; verifiers: readonly string[] | null },
+): Promise<EpisodeId> {
   const { task, summary, framework, policy, variant } = trial;
   const environment = resolveCell({
     task: summary,
@@ -129,5 +171,14 @@ async function beginTrial(deps: WorkerDeps, trial: Trial, options: { run: string
 function problemOf(episode: EpisodeRecord, trial: Trial): ValidationReport["problems"][number] {
   const why = episode.failure?.message ?? `reward ${episode.reward} where ${trial.expected} is due`;
   const { task, framework, policy, variant } = trial;
-  return { task: task.id, framework: framework.id, policy: policy.id, variant, episode_id: episode.episode_id, reward: episode.reward, outcome: episode.outcome, why };
+  return {
+    task: task.id,
+    framework: framework.id,
+    policy: policy.id,
+    variant,
+    episode_id: episode.episode_id,
+    reward: episode.reward,
+    outcome: episode.outcome,
+    why,
+  };
 }

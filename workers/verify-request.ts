@@ -1,8 +1,8 @@
 import type { VerifyAnswer } from "../core/api.ts";
 import { SubmissionInput } from "../core/api.ts";
-import { GymError, ProblemError, type Problem } from "../core/errors.ts";
+import { GymError, type Problem, ProblemError } from "../core/errors.ts";
 import { deriveSeed, sha256, TaskId } from "../core/ids.ts";
-import { VerifyRequestBlob, type VerifyJob } from "../core/jobs.ts";
+import { type VerifyJob, VerifyRequestBlob } from "../core/jobs.ts";
 import { Json } from "../core/json.ts";
 import type { Verdict } from "../core/verifier.ts";
 import { combineRewards } from "../verifiers/combine.ts";
@@ -15,12 +15,24 @@ import { judgeOne } from "./verify.ts";
 type Reply = { ok: true; answer: VerifyAnswer } | { ok: false; problem: Problem };
 
 /** Judges a submission without an episode (`POST /v1/verify`) and sends the answer to the server that asked. */
-export async function verifySubmission(deps: WorkerDeps, job: Extract<VerifyJob, { kind: "submission" }>, signal: AbortSignal): Promise<void> {
+export async function verifySubmission(
+  deps: WorkerDeps,
+  job: Extract<VerifyJob, { kind: "submission" }>,
+  signal: AbortSignal,
+): Promise<void> {
   const reply = await answerFor(deps, job, signal);
-  await deps.mailbox.toServer(job.server, { type: "verified", correlation: job.correlation, answer: Json.parse(reply) });
+  await deps.mailbox.toServer(job.server, {
+    type: "verified",
+    correlation: job.correlation,
+    answer: Json.parse(reply),
+  });
 }
 
-async function answerFor(deps: WorkerDeps, job: Extract<VerifyJob, { kind: "submission" }>, signal: AbortSignal): Promise<Reply> {
+async function answerFor(
+  deps: WorkerDeps,
+  job: Extract<VerifyJob, { kind: "submission" }>,
+  signal: AbortSignal,
+): Promise<Reply> {
   try {
     const bytes = await deps.store.blob(job.request);
     if (bytes === null) throw new GymError("store_failed", `request ${job.request} is not in the store`);
@@ -30,7 +42,17 @@ async function answerFor(deps: WorkerDeps, job: Extract<VerifyJob, { kind: "subm
     signal.throwIfAborted();
     if (error instanceof ProblemError) return { ok: false, problem: error.toProblem() };
     deps.log.error({ err: error }, "verification failed");
-    return { ok: true, answer: { reward: null, reward_status: "unavailable", outcome: "infra_error", trainable: false, verdicts: [], flags: [] } };
+    return {
+      ok: true,
+      answer: {
+        reward: null,
+        reward_status: "unavailable",
+        outcome: "infra_error",
+        trainable: false,
+        verdicts: [],
+        flags: [],
+      },
+    };
   }
 }
 
@@ -38,14 +60,25 @@ async function judgeRequest(deps: WorkerDeps, request: VerifyRequestBlob, signal
   const task = await pinnedTask(deps.tasks, TaskId.parse(request.task_id), request.task_version);
   const framework = deps.frameworks.find((candidate) => candidate.id === request.framework) ?? null;
   using lease = await deps.bases.lease(task);
-  const { submission, flags } = await submissionFrom(deps, { task, lease, framework, input: SubmissionInput.parse(request.submission) });
+  const { submission, flags } = await submissionFrom(deps, {
+    task,
+    lease,
+    framework,
+    input: SubmissionInput.parse(request.submission),
+  });
   const digest = sha256(submission.tar);
   const secret = await deps.store.secret();
   const verdicts: Verdict[] = [];
   for (const { id, role } of request.verifiers) {
     const version = deps.verifiers.find((candidate) => candidate.id === id)?.version ?? "unknown";
     const seed = deriveSeed(secret, ["verify", task.id, digest, id]);
-    verdicts.push(await judgeOne(deps, { entry: { id, version, role }, submission: null, seed, attempt: 1, task, lease, data: submission }, signal));
+    verdicts.push(
+      await judgeOne(
+        deps,
+        { entry: { id, version, role }, submission: null, seed, attempt: 1, task, lease, data: submission },
+        signal,
+      ),
+    );
   }
   const { reward, trainable } = combineRewards(verdicts);
   const shown = verdicts.filter((v) => v.role === "train");
@@ -54,7 +87,14 @@ async function judgeRequest(deps: WorkerDeps, request: VerifyRequestBlob, signal
     reward_status: reward === null ? "unavailable" : "final",
     outcome: reward === null ? "verifier_error" : "ok",
     trainable,
-    verdicts: shown.map(({ verifier, version, role, status, score, detail }) => ({ verifier, version, role, status, score, detail })),
+    verdicts: shown.map(({ verifier, version, role, status, score, detail }) => ({
+      verifier,
+      version,
+      role,
+      status,
+      score,
+      detail,
+    })),
     flags: [...new Set([...flags, ...shown.flatMap((v) => v.flags.map((flag) => flag.name))])],
   };
 }

@@ -1,9 +1,8 @@
+import { type EpisodeEnvironment, type EpisodeRecord, OUTCOME_OF } from "../core/episode.ts";
 import { boundary, GymError } from "../core/errors.ts";
-import { OUTCOME_OF, type EpisodeEnvironment, type EpisodeRecord } from "../core/episode.ts";
-import { deriveSeed, type Digest } from "../core/ids.ts";
+import { type Digest, deriveSeed } from "../core/ids.ts";
 import type { VerifyJob } from "../core/jobs.ts";
 import type { Submission } from "../core/sandbox.ts";
-import { SubmissionBlob } from "../core/submission.ts";
 import type { Task } from "../core/task.ts";
 import type { Verdict } from "../core/verifier.ts";
 import { judgeSubmission } from "../verifiers/clean-room/judge-submission.ts";
@@ -12,6 +11,7 @@ import type { BaseLease } from "./bases.ts";
 import type { WorkerDeps } from "./deps.ts";
 import { notifyState } from "./episode/ending.ts";
 import { Journal } from "./episode/journal.ts";
+import { loadSubmission } from "./episode/workspace.ts";
 import { pinnedTask } from "./pinned-task.ts";
 
 /** Runs of a verifier that broke by our own failure before its verdict is `error`. */
@@ -21,8 +21,16 @@ const MAX_ATTEMPTS = 2;
  * Judges one ended episode by all its verifiers and commits its reward. Done twice (a lost worker, a stalled job) it adds
  * nothing: verdicts are unique, and the reward is committed by compare-and-set.
  */
-export async function verifyEpisode(deps: WorkerDeps, job: Extract<VerifyJob, { kind: "episode" }>, signal: AbortSignal): Promise<void> {
-  const taken = await deps.store.update(job.episode_id, { term: job.term, states: ["verifying"] }, { worker: deps.workerId });
+export async function verifyEpisode(
+  deps: WorkerDeps,
+  job: Extract<VerifyJob, { kind: "episode" }>,
+  signal: AbortSignal,
+): Promise<void> {
+  const taken = await deps.store.update(
+    job.episode_id,
+    { term: job.term, states: ["verifying"] },
+    { worker: deps.workerId },
+  );
   if (taken === null) return completeJournal(deps, job);
   const { journal } = await Journal.resume(deps.store, taken.episode_id, taken.term);
   const verdicts = await judgeRecord(deps, taken, journal, signal);
@@ -41,12 +49,27 @@ async function completeJournal(deps: WorkerDeps, job: Extract<VerifyJob, { kind:
 
 async function appendEnd(journal: Journal, record: EpisodeRecord): Promise<void> {
   await journal.append(
-    { type: "reward.committed", reward: record.reward, reward_status: record.reward_status, trainable: record.trainable ?? false },
-    { type: "episode.ended", stop_reason: record.stop_reason ?? "submitted", outcome: record.outcome ?? "infra_error", failure: record.failure },
+    {
+      type: "reward.committed",
+      reward: record.reward,
+      reward_status: record.reward_status,
+      trainable: record.trainable ?? false,
+    },
+    {
+      type: "episode.ended",
+      stop_reason: record.stop_reason ?? "submitted",
+      outcome: record.outcome ?? "infra_error",
+      failure: record.failure,
+    },
   );
 }
 
-async function judgeRecord(deps: WorkerDeps, record: EpisodeRecord, journal: Journal, signal: AbortSignal): Promise<Verdict[]> {
+async function judgeRecord(
+  deps: WorkerDeps,
+  record: EpisodeRecord,
+  journal: Journal,
+  signal: AbortSignal,
+): Promise<Verdict[]> {
   const known = await deps.store.verdicts(record.episode_id);
   const verdicts: Verdict[] = [];
   const inputs = await verificationInputs(deps, record);
@@ -58,32 +81,37 @@ async function judgeRecord(deps: WorkerDeps, record: EpisodeRecord, journal: Jou
       continue;
     }
     const attempt = known.filter((v) => v.verifier === entry.id).length + 1;
-    const frame = { entry, submission: record.submission, seed: deriveSeed(await deps.store.secret(), ["verdict", record.episode_id, entry.id]), attempt };
-    const verdict = inputs.status === "ready" ? await judgeOne(deps, { ...inputs, ...frame }, signal) : errorVerdict(frame, inputs.error, 0, "none");
+    const frame = {
+      entry,
+      submission: record.submission,
+      seed: deriveSeed(await deps.store.secret(), ["verdict", record.episode_id, entry.id]),
+      attempt,
+    };
+    const verdict =
+      inputs.status === "ready"
+        ? await judgeOne(deps, { ...inputs, ...frame }, signal)
+        : errorVerdict(frame, inputs.error, 0, "none");
     signal.throwIfAborted();
-    if (await deps.store.addVerdict(record.episode_id, verdict)) await journal.append({ type: "verdict.recorded", verdict });
+    if (await deps.store.addVerdict(record.episode_id, verdict))
+      await journal.append({ type: "verdict.recorded", verdict });
     verdicts.push(verdict);
   }
   return verdicts;
 }
 
-type Inputs = { status: "ready"; task: Task; lease: BaseLease; data: Submission } | { status: "failed"; error: unknown };
+type Inputs =
+  | { status: "ready"; task: Task; lease: BaseLease; data: Submission }
+  | { status: "failed"; error: unknown };
 
 async function verificationInputs(deps: WorkerDeps, record: EpisodeRecord): Promise<Inputs> {
   try {
     const task = await pinnedTask(deps.tasks, record.environment.task_id, record.environment.task_version);
-    const data = await readSubmission(deps, record.submission);
+    if (record.submission === null) throw new GymError("verifier_failed", `${record.episode_id} has no submission`);
+    const data = await loadSubmission(deps, record.submission);
     return { status: "ready", task, data, lease: await deps.bases.lease(task) };
   } catch (error) {
     return { status: "failed", error };
   }
-}
-
-async function readSubmission(deps: WorkerDeps, digest: Digest | null): Promise<Submission> {
-  const bytes = digest === null ? null : await deps.store.blob(digest);
-  if (bytes === null) throw new GymError("verifier_failed", `the submission ${digest ?? ""} is not in the store`);
-  const blob = SubmissionBlob.parse(JSON.parse(Buffer.from(bytes).toString()));
-  return { root: blob.root, manifest: blob.manifest, refused: blob.refused, tar: Buffer.from(blob.tar, "base64") };
 }
 
 type VerifierEntry = EpisodeEnvironment["verifiers"][number];
@@ -104,10 +132,13 @@ export interface OneJudgement extends VerdictFrame {
 /** One verifier's verdict. Our own failures are tried again, then become a verdict of status `error`; never a score. */
 export async function judgeOne(deps: WorkerDeps, work: OneJudgement, signal: AbortSignal): Promise<Verdict> {
   const started = performance.now();
-  const verifier = deps.verifiers.find((candidate) => candidate.id === work.entry.id && candidate.version === work.entry.version);
+  const verifier = deps.verifiers.find(
+    (candidate) => candidate.id === work.entry.id && candidate.version === work.entry.version,
+  );
   for (let tries = 1; ; tries++) {
     try {
-      if (verifier === undefined) throw new GymError("verifier_failed", `verifier ${work.entry.id}@${work.entry.version} is not here`);
+      if (verifier === undefined)
+        throw new GymError("verifier_failed", `verifier ${work.entry.id}@${work.entry.version} is not here`);
       const judgement = await boundary("verify", "verifier_failed", () =>
         judgeSubmission({
           provider: deps.provider,
@@ -120,7 +151,13 @@ export async function judgeOne(deps: WorkerDeps, work: OneJudgement, signal: Abo
           signal,
         }),
       );
-      return { ...verdictHead(work), base: work.lease.snapshot.id, status: "scored", ...judgement, duration_ms: Math.round(performance.now() - started) };
+      return {
+        ...verdictHead(work),
+        base: work.lease.snapshot.id,
+        status: "scored",
+        ...judgement,
+        duration_ms: Math.round(performance.now() - started),
+      };
     } catch (error) {
       if (signal.aborted) throw error;
       deps.log.warn({ err: error, verifier: work.entry.id, taskId: work.task.id, tries }, "verifier failed");
@@ -129,25 +166,69 @@ export async function judgeOne(deps: WorkerDeps, work: OneJudgement, signal: Abo
   }
 }
 
-const verdictHead = ({ entry, submission, seed, attempt }: VerdictFrame) => ({ verifier: entry.id, version: entry.version, role: entry.role, attempt, seed, submission });
+const verdictHead = ({ entry, submission, seed, attempt }: VerdictFrame) => ({
+  verifier: entry.id,
+  version: entry.version,
+  role: entry.role,
+  attempt,
+  seed,
+  submission,
+});
 
 function errorVerdict(frame: VerdictFrame, error: unknown, durationMs: number, base: string): Verdict {
   const message = error instanceof Error ? error.message : String(error);
-  return { ...verdictHead(frame), base, status: "error", score: null, checks: [], flags: [], detail: { error: message.slice(0, 2000) }, duration_ms: Math.round(durationMs) };
+  return {
+    ...verdictHead(frame),
+    base,
+    status: "error",
+    score: null,
+    checks: [],
+    flags: [],
+    detail: { error: message.slice(0, 2000) },
+    duration_ms: Math.round(durationMs),
+  };
 }
 
-async function commitReward(deps: WorkerDeps, record: EpisodeRecord, journal: Journal, verdicts: readonly Verdict[]): Promise<void> {
+async function commitReward(
+  deps: WorkerDeps,
+  record: EpisodeRecord,
+  journal: Journal,
+  verdicts: readonly Verdict[],
+): Promise<void> {
   const { reward, trainable } = combineRewards(verdicts);
   const stopReason = record.stop_reason ?? "submitted";
   const outcome = reward === null ? "verifier_error" : OUTCOME_OF[stopReason];
   const status = reward === null ? ("unavailable" as const) : ("final" as const);
   const broken = verdicts.find((v) => v.status === "error" && v.role === "train");
-  const failure = broken === undefined ? null : { code: "verifier_failed", stage: "verify", message: `${broken.verifier}: ${JSON.stringify(broken.detail)}`.slice(0, 2000) };
-  const flags = [...new Set([...record.flags, ...verdicts.filter((v) => v.role === "train").flatMap((v) => v.flags.map((flag) => flag.name))])];
+  const failure =
+    broken === undefined
+      ? null
+      : {
+          code: "verifier_failed",
+          stage: "verify",
+          message: `${broken.verifier}: ${JSON.stringify(broken.detail)}`.slice(0, 2000),
+        };
+  const flags = [
+    ...new Set([
+      ...record.flags,
+      ...verdicts.filter((v) => v.role === "train").flatMap((v) => v.flags.map((flag) => flag.name)),
+    ]),
+  ];
   const done = await deps.store.update(
     record.episode_id,
     { term: record.term, states: ["verifying"] },
-    { state: "done", outcome, reward, reward_status: status, trainable, failure, flags, worker: null, ended_at: Date.now(), ...(reward === null ? { stop_reason: "verifier_failed" as const } : {}) },
+    {
+      state: "done",
+      outcome,
+      reward,
+      reward_status: status,
+      trainable,
+      failure,
+      flags,
+      worker: null,
+      ended_at: Date.now(),
+      ...(reward === null ? { stop_reason: "verifier_failed" as const } : {}),
+    },
   );
   if (done === null) return;
   await appendEnd(journal, done);

@@ -7,7 +7,7 @@ import { openTaskCatalog } from "../environments/tasks/catalog.ts";
 import type { Config } from "../platform/config.ts";
 import { openMailbox, readMailbox } from "../platform/mailbox.ts";
 import { announce, presences } from "../platform/presence.ts";
-import { openQueues, workQueue, type QueueWorker } from "../platform/queues.ts";
+import { openQueues, type QueueWorker, workQueue } from "../platform/queues.ts";
 import { connectRedis } from "../platform/redis.ts";
 import { watchLoop } from "../platform/shutdown.ts";
 import { openStore } from "../platform/store/open.ts";
@@ -18,10 +18,16 @@ import type { WorkerDeps } from "./deps.ts";
 import { LiveEpisodes } from "./episode/live.ts";
 import { runEpisode } from "./episode/run.ts";
 import { reapEpisodes } from "./reaper.ts";
-import { verifySubmission } from "./verify-request.ts";
 import { verifyEpisode } from "./verify.ts";
+import { verifySubmission } from "./verify-request.ts";
 
-const REAP_EVERY_MS = 1_000;
+const TEND_EVERY_MS = 1_000;
+/** An episode that waits this long for its policy gives up its sandbox (api.md §2). */
+const PARK_AFTER_MS = 60_000;
+/** The same while others wait for a place. */
+const PARK_UNDER_PRESSURE_MS = 500;
+/** Time that running steps have to be answered before the process ends. */
+const DRAIN_MS = 25_000;
 const REAP_SANDBOXES_EVERY_MS = 30_000;
 
 export interface WorkerOptions {
@@ -31,7 +37,7 @@ export interface WorkerOptions {
   readonly log: Logger;
 }
 
-/** Composition root 1: one worker process. Dispose it to stop: live episodes are left to other owners. */
+/** Composition root 1: one worker process. Dispose it to stop: live episodes are parked or left to other owners. */
 export async function startWorker({ config, redisUrl, provider, log }: WorkerOptions): Promise<AsyncDisposable> {
   const workerId = config.processId;
   const redis = connectRedis(redisUrl);
@@ -41,13 +47,49 @@ export async function startWorker({ config, redisUrl, provider, log }: WorkerOpt
   const live = new LiveEpisodes(mailbox);
   const tasks = openTaskCatalog({ home: config.home });
   const deps: WorkerDeps = { workerId, store, queues, mailbox, provider, bases: new Bases(provider), tasks, frameworks, verifiers, policies, log };
-  const { runtimes } = await provider.image("host");
   await provider.reap();
+  const describing = await describer(deps, live, config);
+  const presence = announce({ redis, describe: describing.describe });
+  const mail = readMailbox({ url: redisUrl, kind: "worker", id: workerId, log, onMail: (letter) => live.deliver(letter) });
+  const processors = startProcessors(deps, live, config, redisUrl);
+  const liveWorkers = async () => new Set((await presences(redis, "worker")).map((p) => p.id));
+  const timers = [
+    every(TEND_EVERY_MS, log, async () => {
+      await describing.refresh();
+      await parkIdle(deps, live, config);
+      await reapEpisodes(deps, { liveWorkers });
+    }),
+    every(REAP_SANDBOXES_EVERY_MS, log, async () => {
+      await provider.reap();
+    }),
+  ];
+  log.info({ workerId, tier: provider.tier, capacity: config.episodesPerWorker }, "worker ready");
+  const stop = async () => {
+    for (const timer of timers) timer[Symbol.dispose]();
+    await Promise.all(processors.map((processor) => processor.pause()));
+    await leaveEpisodes(live);
+    await mail.close();
+    await Promise.all(processors.map((processor) => processor.close()));
+    await presence.close();
+    describing[Symbol.dispose]();
+    await Promise.all([queues.close(), mailbox.close(), store.close(), provider.close()]);
+    redis.disconnect();
+  };
+  return { [Symbol.asyncDispose]: stop };
+}
+
+interface Describer extends Disposable {
+  describe(): Presence;
+  refresh(): Promise<void>;
+}
+
+async function describer(deps: WorkerDeps, live: LiveEpisodes, config: Config): Promise<Describer> {
+  const { runtimes } = await deps.provider.image("host");
   const loop = watchLoop();
   const startedAt = Date.now();
-  let counts = await provider.counts();
+  let counts = await deps.provider.counts();
   const describe = (): Presence => ({
-    id: workerId,
+    id: deps.workerId,
     kind: "worker",
     pid: process.pid,
     host: hostname(),
@@ -59,50 +101,51 @@ export async function startWorker({ config, redisUrl, provider, log }: WorkerOpt
     capacity: config.episodesPerWorker,
     sandboxes: counts.sandboxes,
     snapshots: counts.snapshots,
-    tier: provider.tier,
+    tier: deps.provider.tier,
     runtimes: Object.keys(runtimes),
     rss_bytes: process.memoryUsage.rss(),
     loop_p99_ms: loop.p99(),
   });
-  const presence = announce({ redis, describe });
-  const mail = readMailbox({ url: redisUrl, kind: "worker", id: workerId, log, onMail: (letter) => live.deliver(letter) });
-  const processors = startProcessors(deps, live, config, redisUrl);
-  const liveWorkers = async () => new Set((await presences(redis, "worker")).map((p) => p.id));
-  const timers = [
-    every(REAP_EVERY_MS, log, async () => {
-      counts = await provider.counts();
-      await reapEpisodes(deps, { liveWorkers });
-    }),
-    every(REAP_SANDBOXES_EVERY_MS, log, async () => {
-      await provider.reap();
-    }),
-  ];
-  log.info({ workerId, tier: provider.tier, capacity: config.episodesPerWorker }, "worker ready");
-  return {
-    [Symbol.asyncDispose]: async () => {
-      for (const timer of timers) timer[Symbol.dispose]();
-      await Promise.all(processors.map((processor) => processor.pause()));
-      await mail.close();
-      await live.abandonAll();
-      await Promise.all(processors.map((processor) => processor.close()));
-      await presence.close();
-      loop[Symbol.dispose]();
-      await Promise.all([queues.close(), mailbox.close(), store.close(), provider.close()]);
-      redis.disconnect();
-    },
+  const refresh = async () => {
+    counts = await deps.provider.counts();
   };
+  return { describe, refresh, [Symbol.dispose]: () => loop[Symbol.dispose]() };
+}
+
+/** Parks what has been idle for long, and under pressure as many of the longest idle as wait for a place. */
+async function parkIdle(deps: WorkerDeps, live: LiveEpisodes, config: Config): Promise<void> {
+  await live.parkIdle(PARK_AFTER_MS, config.episodesPerWorker);
+  if (live.size < config.episodesPerWorker) return;
+  const { waiting } = (await deps.queues.counts()).episode;
+  if (waiting > 0) await live.parkIdle(PARK_UNDER_PRESSURE_MS, waiting);
+}
+
+/** Parks what waits for its policy, gives running steps time to be answered, and leaves the rest to recovery. */
+async function leaveEpisodes(live: LiveEpisodes): Promise<void> {
+  const deadline = Date.now() + DRAIN_MS;
+  while (live.size > 0 && Date.now() < deadline) {
+    await live.parkIdle(0, live.size);
+    if (live.size > 0) await new Promise((resolve) => setTimeout(resolve, 100));
+  }
+  await live.abandonAll();
 }
 
 function startProcessors(deps: WorkerDeps, live: LiveEpisodes, config: Config, url: string): QueueWorker[] {
   const { log } = deps;
   const onLockLost = (jobId: string) => log.warn({ jobId }, "lock lost: the job is stopped here");
   return [
-    workQueue({ url, queue: "episode", concurrency: config.episodesPerWorker, log, onLockLost }, (job, signal) => runEpisode(deps, live, job, signal)),
+    workQueue({ url, queue: "episode", concurrency: config.episodesPerWorker, log, onLockLost }, (job, signal) =>
+      runEpisode(deps, live, job, signal),
+    ),
     workQueue({ url, queue: "verify", concurrency: config.verifiersPerWorker, log, onLockLost }, (job, signal) =>
       job.kind === "episode" ? verifyEpisode(deps, job, signal) : verifySubmission(deps, job, signal),
     ),
-    workQueue({ url, queue: "import", concurrency: 1, log, onLockLost }, (job, signal) => importTasks(deps, config.home, job, signal)),
-    workQueue({ url, queue: "validation", concurrency: 1, log, onLockLost }, (job, signal) => validateTasks(deps, job, signal)),
+    workQueue({ url, queue: "import", concurrency: 1, log, onLockLost }, (job, signal) =>
+      importTasks(deps, config.home, job, signal),
+    ),
+    workQueue({ url, queue: "validation", concurrency: 1, log, onLockLost }, (job, signal) =>
+      validateTasks(deps, job, signal),
+    ),
   ];
 }
 

@@ -1,26 +1,31 @@
 import type { EpisodeRecord, StopReason } from "../../core/episode.ts";
-import type { EventBody } from "../../core/events.ts";
 import { GymError } from "../../core/errors.ts";
 import type { Framework, FrameworkSession, Turn } from "../../core/framework.ts";
 import type { StepObserved, StepRefusal, WorkerMail } from "../../core/mail.ts";
 import type { Action, Observation } from "../../core/messages.ts";
-import type { OutputChunk, Sandbox } from "../../core/sandbox.ts";
+import type { Sandbox } from "../../core/sandbox.ts";
 import type { Task } from "../../core/task.ts";
 import type { BaseLease } from "../bases.ts";
 import type { WorkerDeps } from "../deps.ts";
-import { bodyDigest, Conversation, type Asker, type StepMail } from "./conversation.ts";
-import { describeFailure, endUnjudged, freezeAndExport, handOver, isJudged, notifyState, type Failure } from "./ending.ts";
+import { type Asker, bodyDigest, Conversation, type StepMail } from "./conversation.ts";
+import {
+  describeFailure,
+  endUnjudged,
+  type Failure,
+  freezeAndExport,
+  handOver,
+  isJudged,
+  notifyState,
+} from "./ending.ts";
 import type { Journal } from "./journal.ts";
-import { abortable, StepCut, watchLimits } from "./limits.ts";
+import { StepCut } from "./limits.ts";
 import type { Meter } from "./meter.ts";
+import { parkWorkspace } from "./parking.ts";
+import { type Performed, perform } from "./perform.ts";
+import { announceObservation, progressSender } from "./telling.ts";
 
 /** A step that takes longer than this shows as `running` in the store. */
 const SLOW_STEP_MS = 100;
-/** Progress text of one notice. */
-const MAX_PROGRESS_CHARS = 4_000;
-const PROGRESS_EVERY_MS = 1_000;
-const MAX_TIMER_MS = 2 ** 31 - 1;
-const FINISH_STOPS = { submitted: "submitted", truncated: "context_overflow", abandoned: "abandoned" } as const satisfies Record<string, StopReason>;
 
 export interface ActorParts {
   readonly deps: WorkerDeps;
@@ -32,16 +37,17 @@ export interface ActorParts {
   readonly sandbox: Sandbox;
   readonly session: FrameworkSession;
   readonly meter: Meter;
-  /** Booting and running of this owner so far. */
-  readonly wallUsedMs: number;
+  /** What this episode has behind it, boot included. */
+  readonly start: { readonly nextSeq: number; readonly steps: number; readonly wallUsedMs: number };
 }
 
 /**
- * One live episode in its owner: ready ⇄ running, until its end hands it to the verifiers (verifying) or closes it (done).
+ * One live episode in its owner: ready ⇄ running, until it is parked, handed to the verifiers or ended.
  *
  *   ready --step--> running --observed--> ready
+ *   ready --idle or pressure--> parked
  *   ready | running --finish, the framework's end, a limit--> verifying
- *   ready | running --cancel, idle, a lost sandbox--> done
+ *   ready | running --cancel, a lost sandbox--> done
  *
  * Steps run one at a time. A step is answered after its events are durable. Every side effect carries the term; the first
  * that finds a newer one stops the actor without another.
@@ -51,111 +57,157 @@ export class EpisodeActor {
   readonly #main = new Conversation();
   readonly #ended = Promise.withResolvers<void>();
   #queue: Promise<void> = Promise.resolve();
-  #steps = 0;
+  #steps: number;
   #wallUsedMs: number;
-  #ending = false;
+  /** live: takes steps. leaving: ends or is being parked. left: nothing is held any more. */
+  #phase: "live" | "leaving" | "left" = "live";
   #running: AbortController | null = null;
-  #idleTimer: NodeJS.Timeout | undefined;
-  #tools: EventBody[] = [];
+  #idleSince = Date.now();
 
   constructor(parts: ActorParts) {
     this.#parts = parts;
-    this.#wallUsedMs = parts.wallUsedMs;
-    this.#armIdle();
+    this.#steps = parts.start.steps;
+    this.#wallUsedMs = parts.start.wallUsedMs;
+    this.#main.startAt(parts.start.nextSeq);
   }
 
-  /** Settles when this owner is done with the episode; rejects when it lost it (`stale_term`). */
+  /** Settles when this owner is done with the episode. */
   get ended(): Promise<void> {
     return this.#ended.promise;
   }
 
-  get isEnding(): boolean {
-    return this.#ending;
+  get isLive(): boolean {
+    return this.#phase === "live";
   }
 
   get nextSeq(): number {
     return this.#main.nextSeq;
   }
 
-  /** Takes a letter from the mailbox. Never throws: what goes wrong ends the episode. */
+  /** Epoch ms since when it waits for the policy; null while a step runs or it is leaving. */
+  get idleSince(): number | null {
+    return this.isLive && this.#running === null && !this.#main.isRunning ? this.#idleSince : null;
+  }
+
+  /** Takes a letter from the mailbox. Never throws: what goes wrong ends the episode here. */
   deliver(mail: WorkerMail): void {
-    const handled = mail.type === "cancel" ? this.#cancel() : this.#onStep(mail);
+    const handled = mail.type === "cancel" ? this.cancel() : this.#onStep(mail);
     handled.catch((error: unknown) => this.#lose(error));
   }
 
   /** One step of a scripted policy. */
   async act(action: Action): Promise<void> {
-    const mail: StepMail = {
+    const { episode_id, term } = this.#parts.record;
+    await this.#onStep({
       type: "step",
-      episode_id: this.#parts.record.episode_id,
-      term: this.#parts.record.term,
+      episode_id,
+      term,
       server: "",
       correlation: "",
       conversation: "main",
       seq: this.#main.nextSeq,
       action,
-    };
-    await this.#onStep(mail);
+    });
+  }
+
+  /** Runs a step that an earlier owner accepted and did not live to answer. */
+  async resume(mail: StepMail): Promise<void> {
+    this.#main.admit(mail, bodyDigest(mail));
+    await this.#run(mail, true);
   }
 
   /** A running step is cut and ends the episode itself, so that its own event comes first. */
-  async #cancel(): Promise<void> {
+  async cancel(): Promise<void> {
     if (this.#running === null) await this.end("cancelled", null);
     else this.#running.abort(new StepCut("cancelled"));
   }
 
   /** Ends the episode once; a second call changes nothing. */
   async end(reason: StopReason, failure: Failure | null): Promise<void> {
-    if (this.#ending) return;
-    this.#ending = true;
-    clearTimeout(this.#idleTimer);
-    const { deps, record, journal, lease, sandbox, session, task } = this.#parts;
+    if (!this.#leave()) return;
+    const { deps, record, journal, lease, sandbox } = this.#parts;
     const owner = { deps, record, journal };
-    const used = { steps: this.#steps, wall_used_ms: Math.round(this.#wallUsedMs) };
+    const used = this.#used();
     try {
-      await closeSession(session, deps, record);
+      await this.#closeSession();
       if (isJudged(reason)) {
         const { submission, flags } = await freezeAndExport(deps, sandbox, lease.snapshot, "/workspace");
         await handOver(owner, submission, reason, { ...used, flags });
       } else {
         await endUnjudged(owner, reason, failure, used);
       }
-      deps.log.info({ episodeId: record.episode_id, reason, taskId: task.id }, "episode ended");
+      deps.log.info({ episodeId: record.episode_id, reason }, "episode left its owner");
     } catch (error) {
       if (error instanceof GymError && error.code === "stale_term") throw error;
       await endUnjudged(owner, "sandbox_lost", describeFailure(error, "export"), used);
     } finally {
       await this.#free();
     }
-    this.#ended.resolve();
   }
 
-  /** Stops without a side effect: somebody else owns the episode, or the process is closing. */
+  /** Gives up sandbox and slot, keeps the workspace (api.md §2). False when it was not idle or is too large to be parked. */
+  async park(): Promise<boolean> {
+    if (this.idleSince === null || !this.#leave()) return false;
+    const parked = await parkWorkspace(this.#parts, this.#used());
+    await this.#free();
+    return parked;
+  }
+
+  /** Stops without a side effect: somebody else owns the episode, or will. */
   async abandon(): Promise<void> {
-    this.#ending = true;
-    clearTimeout(this.#idleTimer);
+    if (this.#phase === "left") return;
+    this.#phase = "leaving";
     this.#running?.abort(new StepCut("cancelled"));
     await this.#free();
-    this.#ended.resolve();
+  }
+
+  #leave(): boolean {
+    if (this.#phase !== "live") return false;
+    this.#phase = "leaving";
+    return true;
+  }
+
+  #used() {
+    return { steps: this.#steps, wall_used_ms: Math.round(this.#wallUsedMs) };
   }
 
   async #free(): Promise<void> {
-    await this.#parts.sandbox.close();
-    this.#parts.lease[Symbol.dispose]();
+    if (this.#phase === "left") return;
+    this.#phase = "left";
+    try {
+      await this.#parts.sandbox.close();
+    } finally {
+      this.#parts.lease[Symbol.dispose]();
+      this.#ended.resolve();
+    }
+  }
+
+  /** A framework that cannot close its shell any more does not keep the episode from its verdict. */
+  async #closeSession(): Promise<void> {
+    const { deps, record, session } = this.#parts;
+    try {
+      await session[Symbol.asyncDispose]();
+    } catch (error) {
+      deps.log.warn({ err: error, episodeId: record.episode_id }, "framework did not close");
+    }
   }
 
   #lose(error: unknown): void {
     const { deps, record } = this.#parts;
     deps.log.warn({ err: error, episodeId: record.episode_id, term: record.term }, "episode stopped in this owner");
-    this.abandon().catch((cause: unknown) => this.#ended.reject(cause));
+    this.abandon().catch((cause: unknown) =>
+      deps.log.error({ err: cause, episodeId: record.episode_id }, "sandbox did not close"),
+    );
   }
 
   async #onStep(mail: StepMail): Promise<void> {
     const refuse = (refusal: StepRefusal) => this.#reply([mail], { refused: refusal });
-    if (mail.term !== this.#parts.record.term) return refuse({ code: "stale", detail: `term ${mail.term} is not ${this.#parts.record.term}` });
-    if (mail.conversation !== "main") return refuse({ code: "invalid_request", detail: `there is no conversation ${mail.conversation}` });
-    const admission = this.#ending ? null : this.#main.admit(mail, bodyDigest(mail));
-    if (admission === null) return refuse({ code: "finished", detail: "the episode takes no more steps" });
+    if (mail.term !== this.#parts.record.term)
+      return refuse({ code: "stale", detail: `term ${mail.term} is not ${this.#parts.record.term}` });
+    if (mail.conversation !== "main")
+      return refuse({ code: "invalid_request", detail: `there is no conversation ${mail.conversation}` });
+    if (!this.isLive) return refuse({ code: "stale", detail: "the episode leaves this worker" });
+    const admission = this.#main.admit(mail, bodyDigest(mail));
     switch (admission.status) {
       case "refused":
         return refuse(admission.refusal);
@@ -164,90 +216,56 @@ export class EpisodeActor {
       case "join":
         return undefined;
       case "run":
-        this.#queue = this.#queue.then(() => this.#run(mail));
+        this.#queue = this.#queue.then(() => this.#run(mail, false));
         return this.#queue;
     }
   }
 
-  async #run(mail: StepMail): Promise<void> {
-    const { deps, record, journal, meter } = this.#parts;
-    clearTimeout(this.#idleTimer);
+  async #run(mail: StepMail, accepted: boolean): Promise<void> {
+    const { deps, record, journal, meter, session } = this.#parts;
     const started = performance.now();
     meter.toolMs = 0;
-    await journal.append({
-      type: "step.accepted",
-      conversation: mail.conversation,
-      seq: mail.seq,
-      action: mail.action,
-      body_digest: bodyDigest(mail),
-      ...(mail.tokens === undefined ? {} : { tokens: mail.tokens }),
-    });
-    const slow = this.#showRunning(started);
-    this.#steps++;
-    const { turn, end, failure } = await this.#perform(mail);
-    this.#wallUsedMs += performance.now() - started;
-    const shown = await slow.stop();
-    const stop = end ?? this.#limitReached();
-    const toolMs = Math.min(meter.toolMs, performance.now() - started);
-    const observed: StepObserved = {
-      conversation: mail.conversation,
-      seq: mail.seq,
-      observations: [observationOf(turn, mail, stop !== null)],
-      tool_ms: round(toolMs),
-      own_ms: round(performance.now() - started - toolMs),
-      steps: this.#steps,
-      wall_used_ms: Math.round(this.#wallUsedMs),
-      state: stop === null ? "ready" : isJudged(stop) ? "verifying" : "done",
-    };
-    const { state: _state, ...event } = observed;
-    await journal.append(...this.#takeTools(), { type: "step.observed", ...event });
-    if (shown && stop === null) await this.#setState("ready");
-    const askers = this.#main.settle(observed);
-    if (stop === null) this.#armIdle();
-    await this.#reply(askers, { observed });
-    await deps.mailbox.broadcast({
-      type: "notice",
-      episode_id: record.episode_id,
-      event: "observation",
-      state: observed.state,
-      worker: deps.workerId,
-      term: record.term,
-      cursor: journal.last,
-      data: observed.observations[0] ?? null,
-    });
-    if (stop !== null) await this.end(stop, failure);
-  }
-
-  /** Lets the framework do what the action says, within the episode's limits. */
-  async #perform(mail: StepMail): Promise<{ turn: Turn; end: StopReason | null; failure: Failure | null }> {
-    const { record, session, meter } = this.#parts;
-    const silent: Turn = { messages: [], mode: "append", end: null };
-    if ("finish" in mail.action) return { turn: silent, end: FINISH_STOPS[mail.action.finish.reason], failure: null };
     const controller = new AbortController();
     this.#running = controller;
-    using _watch = watchLimits(record.limits, this.#wallUsedMs, meter, controller);
-    meter.onRun = (run) =>
-      this.#tools.push({
-        type: "tool.ran",
-        conversation: mail.conversation,
-        seq: mail.seq,
-        tool: run.tool,
-        exit_code: run.exitCode,
-        timed_out: run.timedOut,
-        duration_ms: round(run.durationMs),
-        output_bytes: run.outputBytes,
-      });
-    try {
-      const context = { signal: controller.signal, onOutput: this.#progress(mail) };
-      const turn = await abortable(session.step(mail.action, context), controller.signal);
-      return { turn, end: turn.end, failure: null };
-    } catch (error) {
-      if (error instanceof StepCut) return { turn: silent, end: error.reason, failure: null };
-      if (error instanceof GymError && error.code === "sandbox_killed") return { turn: silent, end: "sandbox_killed", failure: null };
-      return { turn: silent, end: "sandbox_lost", failure: describeFailure(error, "step") };
-    } finally {
-      this.#running = null;
-    }
+    if (!accepted) await journal.append(acceptedEvent(mail));
+    const slow = this.#showRunning(started);
+    this.#steps++;
+    const frame = {
+      session,
+      meter,
+      controller,
+      limits: record.limits,
+      wallUsedMs: this.#wallUsedMs,
+      onOutput: progressSender(this.#parts, mail),
+    };
+    const done = await perform(mail, frame);
+    this.#running = null;
+    this.#wallUsedMs += performance.now() - started;
+    const shown = await slow.stop();
+    const observed = this.#observe(mail, done, performance.now() - started);
+    const { state: _state, ...event } = observed;
+    await journal.append(...done.tools, { type: "step.observed", ...event });
+    if (shown && observed.stop_reason === null) await this.#setState("ready");
+    this.#idleSince = Date.now();
+    await this.#reply(this.#main.settle(observed), { observed });
+    await announceObservation(this.#parts, observed);
+    if (observed.stop_reason !== null) await this.end(observed.stop_reason, done.failure);
+    deps.log.debug({ episodeId: record.episode_id, seq: mail.seq }, "step answered");
+  }
+
+  #observe(mail: StepMail, { turn, stop }: Performed, elapsedMs: number): StepObserved {
+    const reason = stop ?? this.#limitReached();
+    const toolMs = Math.min(this.#parts.meter.toolMs, elapsedMs);
+    return {
+      conversation: mail.conversation,
+      seq: mail.seq,
+      observations: [observationOf(turn, mail, reason !== null)],
+      tool_ms: round(toolMs),
+      own_ms: round(elapsedMs - toolMs),
+      ...this.#used(),
+      stop_reason: reason,
+      state: reason === null ? "ready" : isJudged(reason) ? "verifying" : "done",
+    };
   }
 
   #limitReached(): StopReason | null {
@@ -260,13 +278,11 @@ export class EpisodeActor {
   /** Writes `running` into the store for slow steps only: few writes per episode. */
   #showRunning(started: number): { stop(): Promise<boolean> } {
     let shown: Promise<void> | null = null;
-    const timer = setTimeout(
-      () => {
-        shown = this.#setState("running");
-        shown.catch((error: unknown) => this.#lose(error));
-      },
-      Math.max(0, SLOW_STEP_MS - (performance.now() - started)),
-    );
+    const show = () => {
+      shown = this.#setState("running");
+      shown.catch((error: unknown) => this.#lose(error));
+    };
+    const timer = setTimeout(show, Math.max(0, SLOW_STEP_MS - (performance.now() - started)));
     return {
       stop: async () => {
         clearTimeout(timer);
@@ -278,63 +294,32 @@ export class EpisodeActor {
 
   async #setState(state: "ready" | "running"): Promise<void> {
     const { deps, record, journal } = this.#parts;
-    const updated = await deps.store.update(
-      record.episode_id,
-      { term: record.term, states: ["ready", "running"] },
-      { state, steps: this.#steps, wall_used_ms: Math.round(this.#wallUsedMs) },
-    );
-    if (updated === null) throw new GymError("stale_term", `${record.episode_id} has a newer owner than term ${record.term}`);
+    const guard = { term: record.term, states: ["ready", "running"] } as const;
+    const updated = await deps.store.update(record.episode_id, guard, { state, ...this.#used() });
+    if (updated === null)
+      throw new GymError("stale_term", `${record.episode_id} has a newer owner than term ${record.term}`);
     await notifyState(deps, updated, journal.last, "state");
-  }
-
-  #progress(mail: StepMail): (chunk: OutputChunk) => void {
-    const { deps, record, journal } = this.#parts;
-    let last = 0;
-    return (chunk) => {
-      const now = Date.now();
-      if (chunk.stream === "channel" || now - last < PROGRESS_EVERY_MS) return;
-      last = now;
-      const text = Buffer.from(chunk.data).toString().slice(0, MAX_PROGRESS_CHARS);
-      const data = { conversation: mail.conversation, seq: mail.seq, stream: chunk.stream, text };
-      deps.mailbox
-        .broadcast({ type: "notice", episode_id: record.episode_id, event: "progress", state: "running", worker: deps.workerId, term: record.term, cursor: journal.last, data })
-        .catch((error: unknown) => deps.log.debug({ err: error }, "progress not sent"));
-    };
-  }
-
-  #takeTools(): EventBody[] {
-    const tools = this.#tools;
-    this.#tools = [];
-    return tools;
   }
 
   async #reply(askers: readonly Asker[], result: { observed: StepObserved } | { refused: StepRefusal }): Promise<void> {
     const { deps, record } = this.#parts;
+    const waiting = askers.filter((asker) => asker.server !== "");
     await Promise.all(
-      askers
-        .filter((asker) => asker.server !== "")
-        .map(({ server, correlation }) => deps.mailbox.toServer(server, { type: "reply", correlation, episode_id: record.episode_id, result })),
+      waiting.map(({ server, correlation }) =>
+        deps.mailbox.toServer(server, { type: "reply", correlation, episode_id: record.episode_id, result }),
+      ),
     );
   }
-
-  #armIdle(): void {
-    clearTimeout(this.#idleTimer);
-    const ms = Math.min(this.#parts.record.idle_timeout_s * 1000, MAX_TIMER_MS);
-    this.#idleTimer = setTimeout(() => {
-      this.end("idle_timeout", null).catch((error: unknown) => this.#lose(error));
-    }, ms);
-    this.#idleTimer.unref();
-  }
 }
 
-/** A framework that cannot close its shell any more does not keep the episode from its verdict. */
-async function closeSession(session: FrameworkSession, deps: WorkerDeps, record: EpisodeRecord): Promise<void> {
-  try {
-    await session[Symbol.asyncDispose]();
-  } catch (error) {
-    deps.log.warn({ err: error, episodeId: record.episode_id }, "framework did not close");
-  }
-}
+const acceptedEvent = (mail: StepMail) => ({
+  type: "step.accepted" as const,
+  conversation: mail.conversation,
+  seq: mail.seq,
+  action: mail.action,
+  body_digest: bodyDigest(mail),
+  ...(mail.tokens === undefined ? {} : { tokens: mail.tokens }),
+});
 
 export function observationOf(turn: Turn, mail: Pick<StepMail, "conversation" | "seq">, done: boolean): Observation {
   return {

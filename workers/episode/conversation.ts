@@ -1,5 +1,5 @@
+import { canonicalJson, type Digest, sha256 } from "../../core/ids.ts";
 import type { StepObserved, StepRefusal, WorkerMail } from "../../core/mail.ts";
-import { canonicalJson, sha256, type Digest } from "../../core/ids.ts";
 
 /** Answers kept in memory for a step sent again; older ones are in the store. */
 const KEPT_ANSWERS = 8;
@@ -31,6 +31,10 @@ export class Conversation {
     return this.#next;
   }
 
+  get isRunning(): boolean {
+    return this.#running !== null;
+  }
+
   /** Decides what to do with a step. `run` makes it the running one. */
   admit(mail: StepMail, digest: Digest): Admission {
     if (this.#running !== null && mail.seq === this.#running.seq) {
@@ -40,7 +44,8 @@ export class Conversation {
     }
     if (mail.seq < this.#next) {
       const known = this.#answers.get(mail.seq);
-      if (known === undefined) return { status: "refused", refusal: { code: "stale", detail: `step ${mail.seq} is answered from the store` } };
+      if (known === undefined)
+        return { status: "refused", refusal: { code: "stale", detail: `step ${mail.seq} is answered from the store` } };
       return known.digest === digest ? { status: "answered", observed: known.observed } : conflict(mail.seq);
     }
     if (this.#running !== null || mail.seq > this.#next) return gap(mail.seq, this.#running?.seq ?? this.#next);

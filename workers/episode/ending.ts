@@ -1,7 +1,7 @@
+import { type EpisodeRecord, JUDGED_OUTCOMES, OUTCOME_OF, type StopReason } from "../../core/episode.ts";
 import { GymError, type Stage } from "../../core/errors.ts";
-import { JUDGED_OUTCOMES, OUTCOME_OF, type EpisodeRecord, type StopReason } from "../../core/episode.ts";
-import { ManifestEntrySchema, type SubmissionBlob } from "../../core/submission.ts";
 import type { Sandbox, Snapshot, Submission } from "../../core/sandbox.ts";
+import { ManifestEntrySchema, type SubmissionBlob } from "../../core/submission.ts";
 import type { WorkerDeps } from "../deps.ts";
 import type { Journal } from "./journal.ts";
 
@@ -25,15 +25,32 @@ export function describeFailure(error: unknown, stage: Stage): Failure {
 export const isJudged = (reason: StopReason): boolean => JUDGED_OUTCOMES.has(OUTCOME_OF[reason]);
 
 /** Ends an episode that nobody judges: reward null, trainable false. Throws `stale_term` when it has another owner. */
-export async function endUnjudged(owner: EndingOwner, reason: StopReason, failure: Failure | null, extra: { steps?: number; wall_used_ms?: number } = {}): Promise<void> {
+export async function endUnjudged(
+  owner: EndingOwner,
+  reason: StopReason,
+  failure: Failure | null,
+  extra: { steps?: number; wall_used_ms?: number } = {},
+): Promise<void> {
   const { deps, record, journal } = owner;
   const outcome = OUTCOME_OF[reason];
   const updated = await deps.store.update(
     record.episode_id,
     { term: record.term },
-    { ...extra, state: "done", pending_reason: null, stop_reason: reason, outcome, failure, reward: null, reward_status: "unavailable", trainable: false, ended_at: Date.now() },
+    {
+      ...extra,
+      state: "done",
+      pending_reason: null,
+      stop_reason: reason,
+      outcome,
+      failure,
+      reward: null,
+      reward_status: "unavailable",
+      trainable: false,
+      ended_at: Date.now(),
+    },
   );
-  if (updated === null) throw new GymError("stale_term", `${record.episode_id} has a newer owner than term ${record.term}`);
+  if (updated === null)
+    throw new GymError("stale_term", `${record.episode_id} has a newer owner than term ${record.term}`);
   await journal.append(
     { type: "reward.committed", reward: null, reward_status: "unavailable", trainable: false },
     { type: "episode.ended", stop_reason: reason, outcome, failure },
@@ -42,7 +59,12 @@ export async function endUnjudged(owner: EndingOwner, reason: StopReason, failur
 }
 
 /** Hands a frozen workspace over to the verifiers. */
-export async function handOver(owner: EndingOwner, submission: Submission, reason: StopReason, extra: { steps: number; wall_used_ms: number; flags: string[] }): Promise<void> {
+export async function handOver(
+  owner: EndingOwner,
+  submission: Submission,
+  reason: StopReason,
+  extra: { steps: number; wall_used_ms: number; flags: string[] },
+): Promise<void> {
   const { deps, record, journal } = owner;
   const digest = await putSubmission(deps, submission);
   await journal.append({
@@ -55,14 +77,26 @@ export async function handOver(owner: EndingOwner, submission: Submission, reaso
   const updated = await deps.store.update(
     record.episode_id,
     { term: record.term },
-    { ...extra, state: "verifying", pending_reason: null, stop_reason: reason, submission: digest, reward_status: "pending", worker: null },
+    {
+      ...extra,
+      state: "verifying",
+      pending_reason: null,
+      stop_reason: reason,
+      submission: digest,
+      reward_status: "pending",
+      worker: null,
+    },
   );
-  if (updated === null) throw new GymError("stale_term", `${record.episode_id} has a newer owner than term ${record.term}`);
+  if (updated === null)
+    throw new GymError("stale_term", `${record.episode_id} has a newer owner than term ${record.term}`);
   await deps.queues.addVerify({ kind: "episode", episode_id: record.episode_id, term: record.term }, { attempt: 1 });
   await notifyState(deps, updated, journal.last, "state");
 }
 
-export async function putSubmission(deps: WorkerDeps, submission: Submission): ReturnType<WorkerDeps["store"]["putBlob"]> {
+export async function putSubmission(
+  deps: WorkerDeps,
+  submission: Submission,
+): ReturnType<WorkerDeps["store"]["putBlob"]> {
   const blob: SubmissionBlob = {
     root: submission.root,
     manifest: submission.manifest.map((entry) => ManifestEntrySchema.parse(entry)),
@@ -76,16 +110,26 @@ export async function putSubmission(deps: WorkerDeps, submission: Submission): R
  * Freezes the sandbox and exports what it changed. What the attempt made impossible (too large, its own sandbox killed) is
  * an empty submission with a flag: it will be judged on the untouched base.
  */
-export async function freezeAndExport(deps: WorkerDeps, sandbox: Sandbox, base: Snapshot, root: string): Promise<{ submission: Submission; flags: string[] }> {
+export async function freezeAndExport(
+  deps: WorkerDeps,
+  sandbox: Sandbox,
+  base: Snapshot,
+  root: string,
+): Promise<{ submission: Submission; flags: string[] }> {
   let frozen: Snapshot;
   try {
     frozen = await sandbox.freeze();
   } catch (error) {
-    if (error instanceof GymError && error.code === "sandbox_killed") return { submission: emptySubmission(root), flags: ["workspace_lost"] };
+    if (error instanceof GymError && error.code === "sandbox_killed")
+      return { submission: emptySubmission(root), flags: ["workspace_lost"] };
     throw error;
   }
   try {
-    const exported = await deps.provider.export(base, frozen, { root, maxBytes: MAX_SUBMISSION_BYTES, maxEntries: MAX_SUBMISSION_ENTRIES });
+    const exported = await deps.provider.export(base, frozen, {
+      root,
+      maxBytes: MAX_SUBMISSION_BYTES,
+      maxEntries: MAX_SUBMISSION_ENTRIES,
+    });
     if (exported.ok) return { submission: exported.value, flags: [] };
     return { submission: emptySubmission(root), flags: [`submission_${exported.error}`] };
   } finally {
@@ -94,9 +138,19 @@ export async function freezeAndExport(deps: WorkerDeps, sandbox: Sandbox, base: 
 }
 
 /** A tar of nothing: two blocks of zeros. */
-export const emptySubmission = (root: string): Submission => ({ root, manifest: [], refused: [], tar: new Uint8Array(1024) });
+export const emptySubmission = (root: string): Submission => ({
+  root,
+  manifest: [],
+  refused: [],
+  tar: new Uint8Array(1024),
+});
 
-export async function notifyState(deps: WorkerDeps, record: EpisodeRecord, cursor: number, event: "state" | "done"): Promise<void> {
+export async function notifyState(
+  deps: WorkerDeps,
+  record: EpisodeRecord,
+  cursor: number,
+  event: "state" | "done",
+): Promise<void> {
   await deps.mailbox.broadcast({
     type: "notice",
     episode_id: record.episode_id,

@@ -17,7 +17,11 @@ export class Journal {
   }
 
   /** Goes on after the last durable event of the episode. */
-  static async resume(store: EventStore, episodeId: EpisodeId, term: number): Promise<{ journal: Journal; events: EpisodeEvent[] }> {
+  static async resume(
+    store: EventStore,
+    episodeId: EpisodeId,
+    term: number,
+  ): Promise<{ journal: Journal; events: EpisodeEvent[] }> {
     const events = await allEvents(store, episodeId);
     return { journal: new Journal(store, episodeId, term, (events.at(-1)?.n ?? -1) + 1), events };
   }
@@ -30,7 +34,9 @@ export class Journal {
   /** Resolves when they are durable. */
   async append(...bodies: EventBody[]): Promise<void> {
     const at = Date.now();
-    const events = bodies.map((body) => ({ v: 1, episode_id: this.#episodeId, n: this.#next++, term: this.#term, at, ...body }) as EpisodeEvent); // head and body together are the event
+    const events = bodies.map(
+      (body) => ({ v: 1, episode_id: this.#episodeId, n: this.#next++, term: this.#term, at, ...body }) as EpisodeEvent,
+    ); // head and body together are the event
     await this.#store.append(events);
   }
 }

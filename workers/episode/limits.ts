@@ -15,7 +15,12 @@ export class StepCut extends Error {
 }
 
 /** Aborts `controller` when a running step uses up the episode's wall time or output. Dispose it when the step is over. */
-export function watchLimits(limits: EpisodeLimits, wallUsedMs: number, meter: Meter, controller: AbortController): Disposable {
+export function watchLimits(
+  limits: EpisodeLimits,
+  wallUsedMs: number,
+  meter: Meter,
+  controller: AbortController,
+): Disposable {
   const cut = (reason: LimitReason) => controller.abort(new StepCut(reason));
   const timer = setTimeout(cut, Math.max(0, limits.wall_s * 1000 - wallUsedMs), "wall_limit");
   meter.onBytes = (total) => {

@@ -29,7 +29,24 @@ export class LiveEpisodes {
     const actor = this.#actors.get(mail.episode_id);
     if (actor !== undefined) return actor.deliver(mail);
     const refused = { code: "stale" as const, detail: `${mail.episode_id} does not live in this worker` };
-    return this.#mailbox.toServer(mail.server, { type: "reply", correlation: mail.correlation, episode_id: mail.episode_id, result: { refused } });
+    return this.#mailbox.toServer(mail.server, {
+      type: "reply",
+      correlation: mail.correlation,
+      episode_id: mail.episode_id,
+      result: { refused },
+    });
+  }
+
+  /** Parks up to `most` episodes that have waited for their policy for `idleMs` or more, the longest first. */
+  async parkIdle(idleMs: number, most: number): Promise<number> {
+    const now = Date.now();
+    const idle = [...this.#actors.values()]
+      .map((actor) => ({ actor, since: actor.idleSince }))
+      .filter(({ since }) => since !== null && now - since >= idleMs)
+      .sort((a, b) => (a.since ?? 0) - (b.since ?? 0))
+      .slice(0, most);
+    const parked = await Promise.all(idle.map(({ actor }) => actor.park()));
+    return parked.filter(Boolean).length;
   }
 
   /** Stops all of them without a side effect; other owners take over. */

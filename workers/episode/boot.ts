@@ -1,0 +1,165 @@
+import type { EpisodeRecord } from "../../core/episode.ts";
+import { GymError } from "../../core/errors.ts";
+import type { Framework } from "../../core/framework.ts";
+import type { Json } from "../../core/json.ts";
+import type { Sandbox } from "../../core/sandbox.ts";
+import type { Task } from "../../core/task.ts";
+import { taskView } from "../../environments/task-view.ts";
+import type { BaseLease } from "../bases.ts";
+import type { WorkerDeps } from "../deps.ts";
+import { pinnedTask } from "../pinned-task.ts";
+import { type ActorParts, EpisodeActor, observationOf } from "./actor.ts";
+import { notifyState } from "./ending.ts";
+import { type History, sameAnswer } from "./history.ts";
+import type { Journal } from "./journal.ts";
+import { meteredSandbox, newMeter } from "./meter.ts";
+import { restoreWorkspace } from "./workspace.ts";
+
+export interface BootRequest {
+  readonly deps: WorkerDeps;
+  readonly record: EpisodeRecord;
+  readonly journal: Journal;
+  readonly history: History;
+}
+
+/**
+ * booting → ready: opens the sandbox over the task's base and the framework in it. An episode with a history goes on where
+ * the last durable event left it: the parked workspace (or the base), then its logged steps again.
+ */
+export async function boot(request: BootRequest): Promise<EpisodeActor> {
+  const { deps, record, journal, history } = request;
+  const started = performance.now();
+  await notifyState(deps, record, journal.last, "state");
+  const task = await pinnedTask(deps.tasks, record.environment.task_id, record.environment.task_version);
+  const lease = await deps.bases.lease(task);
+  let parts: OpenParts | null = null;
+  try {
+    parts = await openSession(request, task, lease);
+    if (history.opened) await replay(request, parts);
+    else await announceOpening(request, parts, started);
+    const ready = await deps.store.update(
+      record.episode_id,
+      { term: record.term, states: ["booting"] },
+      { state: "ready", pending_reason: null, timing: timingOf(record, started) },
+    );
+    if (ready === null)
+      throw new GymError("stale_term", `${record.episode_id} was ended or taken over while it booted`);
+    const start = {
+      nextSeq: history.nextSeq,
+      steps: history.steps,
+      wallUsedMs: history.wallUsedMs + performance.now() - started,
+    };
+    const actor = new EpisodeActor({ ...parts, start });
+    await notifyState(deps, ready, journal.last, "state");
+    return actor;
+  } catch (error) {
+    await parts?.sandbox.close();
+    lease[Symbol.dispose]();
+    throw error;
+  }
+}
+
+type OpenParts = Omit<ActorParts, "start">;
+
+async function openSession(
+  { deps, record, journal, history }: BootRequest,
+  task: Task,
+  lease: BaseLease,
+): Promise<OpenParts> {
+  const framework = pinnedFramework(deps, record);
+  const owner = `${record.episode_id}-t${record.term}`;
+  const sandbox = await deps.provider.open({ image: task.image, from: lease.snapshot, limits: task.limits, owner });
+  try {
+    if (history.parked !== null) await restoreWorkspace(deps, sandbox, history.parked.snapshot);
+    const meter = newMeter();
+    const metered = meteredSandbox(sandbox, meter);
+    const session = await openFramework(framework, record, task, metered, history.parked?.frameworkState ?? null);
+    return { deps, record, task, framework, journal, lease, sandbox, session, meter };
+  } catch (error) {
+    await sandbox.close();
+    throw error;
+  }
+}
+
+const openFramework = (
+  framework: Framework,
+  record: EpisodeRecord,
+  task: Task,
+  sandbox: Sandbox,
+  resume: Json | null,
+) =>
+  framework.open({
+    task: taskView(task),
+    sandbox,
+    limits: { toolMs: record.limits.tool_s * 1000, observationChars: record.limits.observation_chars },
+    config: record.environment.framework_config,
+    seed: record.seed,
+    resume,
+  });
+
+async function announceOpening(
+  { deps, record, journal }: BootRequest,
+  { task, session }: OpenParts,
+  started: number,
+): Promise<void> {
+  const image = await deps.provider.image(task.image);
+  const observation = observationOf(session.opening, { conversation: "main", seq: 0 }, false);
+  const bootMs = elapsed(started);
+  await journal.append(
+    {
+      type: "sandbox.opened",
+      image: task.image,
+      image_digest: image.digest,
+      tier: deps.provider.tier,
+      boot_ms: bootMs,
+    },
+    { type: "framework.opened", observation },
+  );
+  await deps.mailbox.broadcast({
+    type: "notice",
+    episode_id: record.episode_id,
+    event: "observation",
+    state: "booting",
+    worker: deps.workerId,
+    term: record.term,
+    cursor: journal.last,
+    data: observation,
+  });
+}
+
+/** Runs the logged steps again on the restored workspace. What they answered is already durable; only a difference is told. */
+async function replay({ deps, record, journal, history }: BootRequest, { session }: OpenParts): Promise<void> {
+  let mismatch = false;
+  for (const { accepted, observed } of history.replay) {
+    if ("finish" in accepted.action || observed === null) continue;
+    const signal = AbortSignal.timeout(record.limits.wall_s * 1000);
+    const turn = await session.step(accepted.action, { signal, onOutput: () => undefined });
+    if (!sameAnswer(turn.messages, observed.observations[0]?.messages ?? [])) mismatch = true;
+  }
+  if (mismatch) deps.log.warn({ episodeId: record.episode_id }, "replay answered differently");
+  await journal.append({
+    type: "episode.recovered",
+    from: history.parked === null ? "base" : "snapshot",
+    replayed_steps: history.replay.length,
+    replay_mismatch: mismatch,
+  });
+}
+
+function timingOf(record: EpisodeRecord, started: number): EpisodeRecord["timing"] {
+  if (record.timing.boot_ms !== null) return record.timing;
+  const bootMs = elapsed(started);
+  return { queued_ms: Math.max(0, Math.round(Date.now() - record.created_at - bootMs)), boot_ms: bootMs };
+}
+
+const elapsed = (started: number): number => Math.round((performance.now() - started) * 100) / 100;
+
+/** A framework that changed since the episode was made is refused, never silently used (runtime.md §9). */
+function pinnedFramework(deps: WorkerDeps, record: EpisodeRecord): Framework {
+  const { framework: id, framework_version: version } = record.environment;
+  const found = deps.frameworks.find((framework) => framework.id === id);
+  if (found?.version === version) return found;
+  throw new GymError(
+    "sandbox_unavailable",
+    `framework ${id}@${version} is not here, this worker has ${found === undefined ? "none of that name" : `@${found.version}`}`,
+  );
+}

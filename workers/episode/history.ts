@@ -1,0 +1,84 @@
+import type { StopReason } from "../../core/episode.ts";
+import type { EpisodeEvent } from "../../core/events.ts";
+import type { Digest } from "../../core/ids.ts";
+import type { Json } from "../../core/json.ts";
+import type { Observation } from "../../core/messages.ts";
+import type { StepMail } from "./conversation.ts";
+
+type Accepted = Extract<EpisodeEvent, { type: "step.accepted" }>;
+type Observed = Extract<EpisodeEvent, { type: "step.observed" }>;
+
+/** A step as the log has it; `observed` is null for one that its owner did not live to answer. */
+export interface LoggedStep {
+  readonly accepted: Accepted;
+  readonly observed: Observed | null;
+}
+
+/** What earlier owners of an episode left behind: a fold over its events. */
+export interface History {
+  /** False before the first owner got as far as the opening observation. */
+  readonly opened: boolean;
+  /** The last parked state. */
+  readonly parked: { readonly snapshot: Digest; readonly frameworkState: Json } | null;
+  /** Steps to replay on top of it, in order, all answered. */
+  readonly replay: readonly LoggedStep[];
+  /** Accepted and not answered: to be run now. */
+  readonly unanswered: Accepted | null;
+  readonly nextSeq: number;
+  readonly steps: number;
+  readonly wallUsedMs: number;
+  /** The last answered step ended the episode by this reason, but nothing was handed over. */
+  readonly stop: StopReason | null;
+  /** The workspace was exported already; only the verifiers are due. */
+  readonly frozen: { readonly submission: Digest; readonly stop: StopReason } | null;
+}
+
+export function historyOf(events: readonly EpisodeEvent[]): History {
+  const parkedAt = events.findLastIndex((event) => event.type === "episode.parked");
+  const parkedEvent = events[parkedAt];
+  const observed = events.filter((event) => event.type === "step.observed");
+  const accepted = events.filter((event) => event.type === "step.accepted");
+  const last = observed.at(-1);
+  const frozen = events.findLast((event) => event.type === "submission.frozen");
+  const answered = (step: Accepted) =>
+    observed.find((o) => o.conversation === step.conversation && o.seq === step.seq) ?? null;
+  const since = events.slice(parkedAt + 1).filter((event) => event.type === "step.accepted");
+  const lastAccepted = accepted.at(-1);
+  return {
+    opened: events.some((event) => event.type === "framework.opened"),
+    parked:
+      parkedEvent?.type === "episode.parked"
+        ? { snapshot: parkedEvent.snapshot, frameworkState: parkedEvent.framework_state }
+        : null,
+    replay: since
+      .map((step) => ({ accepted: step, observed: answered(step) }))
+      .filter((step) => step.observed !== null),
+    unanswered: lastAccepted !== undefined && answered(lastAccepted) === null ? lastAccepted : null,
+    nextSeq: (last?.seq ?? 0) + 1,
+    steps: last?.steps ?? 0,
+    wallUsedMs: last?.wall_used_ms ?? 0,
+    stop: last?.stop_reason ?? null,
+    frozen: frozen?.type === "submission.frozen" ? { submission: frozen.submission, stop: frozen.stop_reason } : null,
+  };
+}
+
+/** True when a replayed step says the same; times and ids are digits, and digits are not compared. */
+export function sameAnswer(
+  a: readonly Observation["messages"][number][],
+  b: readonly Observation["messages"][number][],
+): boolean {
+  const plain = (messages: readonly unknown[]) => JSON.stringify(messages).replaceAll(/\d+/g, "0");
+  return plain(a) === plain(b);
+}
+
+/** The letter that an accepted step came in, without anybody waiting for it. */
+export const mailOf = (step: Accepted, term: number): StepMail => ({
+  type: "step",
+  episode_id: step.episode_id,
+  term,
+  server: "",
+  correlation: "",
+  conversation: step.conversation,
+  seq: step.seq,
+  action: step.action,
+});

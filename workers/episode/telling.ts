@@ -1,0 +1,43 @@
+import type { StepObserved } from "../../core/mail.ts";
+import type { OutputChunk } from "../../core/sandbox.ts";
+import type { ActorParts } from "./actor.ts";
+import type { StepMail } from "./conversation.ts";
+
+/** Progress text of one notice. */
+const MAX_PROGRESS_CHARS = 4_000;
+const PROGRESS_EVERY_MS = 1_000;
+
+type Teller = Pick<ActorParts, "deps" | "record" | "journal">;
+
+const notice = ({ deps, record, journal }: Teller) => ({
+  type: "notice" as const,
+  episode_id: record.episode_id,
+  worker: deps.workerId,
+  term: record.term,
+  cursor: journal.last,
+});
+
+/** Tells every server of a step's observation; those that asked have their own reply. */
+export async function announceObservation(teller: Teller, observed: StepObserved): Promise<void> {
+  await teller.deps.mailbox.broadcast({
+    ...notice(teller),
+    event: "observation",
+    state: observed.state,
+    data: observed.observations[0] ?? null,
+  });
+}
+
+/** Sends a clip of running output now and then: hints that may be lost. */
+export function progressSender(teller: Teller, mail: StepMail): (chunk: OutputChunk) => void {
+  let last = 0;
+  return (chunk) => {
+    const now = Date.now();
+    if (chunk.stream === "channel" || now - last < PROGRESS_EVERY_MS) return;
+    last = now;
+    const text = Buffer.from(chunk.data).toString().slice(0, MAX_PROGRESS_CHARS);
+    const data = { conversation: mail.conversation, seq: mail.seq, stream: chunk.stream, text };
+    teller.deps.mailbox
+      .broadcast({ ...notice(teller), event: "progress", state: "running", data })
+      .catch((error: unknown) => teller.deps.log.debug({ err: error }, "progress not sent"));
+  };
+}

@@ -1,0 +1,52 @@
+import { GymError } from "../../core/errors.ts";
+import type { Digest } from "../../core/ids.ts";
+import type { Sandbox, Snapshot, Submission } from "../../core/sandbox.ts";
+import { SubmissionBlob } from "../../core/submission.ts";
+import type { WorkerDeps } from "../deps.ts";
+import { putSubmission } from "./ending.ts";
+
+/** A larger workspace is not parked: its episode keeps its sandbox. */
+const MAX_PARKED_BYTES = 256 * 1024 * 1024;
+const MAX_PARKED_ENTRIES = 50_000;
+const UNPACK_TIMEOUT_MS = 60_000;
+
+/**
+ * Puts everything that `frozen` changed since its base into a blob, so that any worker that reaches the store can go on from
+ * it. Null when it is too large.
+ */
+export async function saveWorkspace(deps: WorkerDeps, base: Snapshot, frozen: Snapshot): Promise<Digest | null> {
+  const changes = await deps.provider.export(base, frozen, {
+    root: "/",
+    maxBytes: MAX_PARKED_BYTES,
+    maxEntries: MAX_PARKED_ENTRIES,
+  });
+  return changes.ok ? putSubmission(deps, changes.value) : null;
+}
+
+/** Makes a fresh sandbox over the base what it was when the workspace was saved. */
+export async function restoreWorkspace(deps: WorkerDeps, sandbox: Sandbox, digest: Digest): Promise<void> {
+  const changes = await loadSubmission(deps, digest);
+  const deleted = changes.manifest.filter((entry) => entry.type === "deleted");
+  for (const entry of deleted) await sandbox.remove(`/${entry.path}`);
+  if (changes.manifest.length === deleted.length) return;
+  const unpacked = await sandbox.exec({
+    argv: ["tar", "--extract", "--preserve-permissions", "--no-same-owner", "--overwrite", "--file=-", "--directory=/"],
+    cwd: "/",
+    stdin: changes.tar,
+    timeoutMs: UNPACK_TIMEOUT_MS,
+  });
+  // tar ends with 2 when it may not touch the times or modes of folders like / and /tmp: their contents are in place.
+  if (unpacked.exitCode !== 0 && unpacked.exitCode !== 2)
+    throw new GymError(
+      "sandbox_unavailable",
+      `the workspace ${digest} could not be restored: ${Buffer.from(unpacked.stderr).toString().slice(0, 500)}`,
+    );
+}
+
+/** Reads a submission from its blob. */
+export async function loadSubmission(deps: WorkerDeps, digest: Digest): Promise<Submission> {
+  const bytes = await deps.store.blob(digest);
+  if (bytes === null) throw new GymError("store_failed", `blob ${digest} is not in the store`);
+  const blob = SubmissionBlob.parse(JSON.parse(Buffer.from(bytes).toString()));
+  return { root: blob.root, manifest: blob.manifest, refused: blob.refused, tar: Buffer.from(blob.tar, "base64") };
+}
