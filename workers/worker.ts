@@ -46,11 +46,29 @@ export async function startWorker({ config, redisUrl, provider, log }: WorkerOpt
   const mailbox = openMailbox({ redis });
   const live = new LiveEpisodes(mailbox);
   const tasks = openTaskCatalog({ home: config.home });
-  const deps: WorkerDeps = { workerId, store, queues, mailbox, provider, bases: new Bases(provider), tasks, frameworks, verifiers, policies, log };
+  const deps: WorkerDeps = {
+    workerId,
+    store,
+    queues,
+    mailbox,
+    provider,
+    bases: new Bases(provider),
+    tasks,
+    frameworks,
+    verifiers,
+    policies,
+    log,
+  };
   await provider.reap();
   const describing = await describer(deps, live, config);
   const presence = announce({ redis, describe: describing.describe });
-  const mail = readMailbox({ url: redisUrl, kind: "worker", id: workerId, log, onMail: (letter) => live.deliver(letter) });
+  const mail = readMailbox({
+    url: redisUrl,
+    kind: "worker",
+    id: workerId,
+    log,
+    onMail: (letter) => live.deliver(letter),
+  });
   const processors = startProcessors(deps, live, config, redisUrl);
   const liveWorkers = async () => new Set((await presences(redis, "worker")).map((p) => p.id));
   const timers = [
