@@ -86,7 +86,8 @@ export interface Framework {
   open(context: FrameworkContext): Promise<FrameworkSession>;
   /**
    * The actions by which a policy says these intents in this framework's language: at least one, and the last one ends
-   * the episode. A message may carry several tool calls.
+   * the episode. A message may carry several tool calls. Throws a ProblemError `invalid_cell` for an intent that the
+   * language has no way to say.
    */
   encode(intents: readonly Intent[], task: TaskView): readonly Exclude<Action, { finish: unknown }>[];
 }
