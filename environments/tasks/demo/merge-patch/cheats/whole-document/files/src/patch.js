@@ -1,0 +1,2 @@
+export const apply = (document, patch) => patch;
+export const diff = (from, to) => to;
