@@ -1,0 +1,23 @@
+import { BackgroundJob } from "../core/records.ts";
+import type { Client } from "./client.ts";
+import { CommandError, EXIT } from "./exit-codes.ts";
+
+/** Seconds of one waiting call; progress is shown between calls. */
+const WAIT_S = 1;
+
+/** Waits for an import or a validation; a failed one is an error with the job's own reason. */
+export async function finishJob(
+  client: Client,
+  path: "/v1/imports" | "/v1/validations",
+  started: BackgroundJob,
+  { signal, onProgress }: { readonly signal: AbortSignal; readonly onProgress: (job: BackgroundJob) => void },
+): Promise<BackgroundJob> {
+  let job = started;
+  while (job.state === "queued" || job.state === "running") {
+    onProgress(job);
+    job = await client.get(`${path}/${job.job_id}`, BackgroundJob, { query: { wait_s: WAIT_S }, signal });
+  }
+  if (job.state === "failed")
+    throw new CommandError(EXIT.failed, `${job.kind} failed: ${job.error ?? "no reason given"}`, `job ${job.job_id}`);
+  return job;
+}

@@ -1,0 +1,191 @@
+import { spawnSync } from "node:child_process";
+import { statfsSync } from "node:fs";
+import { join } from "node:path";
+import * as z from "zod";
+import { processEnvironment } from "../../platform/config.ts";
+import { checkRedis, connectRedis } from "../../platform/redis.ts";
+import type { CommandContext } from "../context.ts";
+import { EXIT } from "../exit-codes.ts";
+import { runNodeScript } from "../node-script.ts";
+import type { Registry } from "../registry.ts";
+import { table } from "../terminal.ts";
+
+/** One thing looked at. `missing` keeps the gym from working, `limited` makes some of it unavailable. */
+interface Finding {
+  readonly what: string;
+  readonly state: "good" | "limited" | "missing";
+  readonly detail: string;
+  /** What to do; empty when nothing is. */
+  readonly advice: string;
+}
+
+const LEAST_FREE_BYTES = 2 * 1024 ** 3;
+
+export function addDoctor({ program, action }: Registry): void {
+  program.command("doctor").summary("what this machine offers and lacks, each with what to do").action(action(doctor));
+}
+
+async function doctor(context: CommandContext): Promise<number> {
+  const { terminal } = context;
+  const findings = [node(), await redis(context), compiler(), python(), disk(context), ...(await sandbox(context))];
+  if (terminal.json) terminal.print(JSON.stringify({ findings }));
+  else for (const line of report(context, findings)) terminal.print(line);
+  return findings.some((finding) => finding.state === "missing") ? EXIT.failed : EXIT.done;
+}
+
+function report({ terminal: { color } }: CommandContext, findings: readonly Finding[]): string[] {
+  const marks = { good: color.green("good"), limited: color.yellow("limited"), missing: color.red("missing") };
+  return table(
+    findings.map(({ what, state, detail, advice }) => [
+      marks[state],
+      what,
+      advice === "" ? detail : `${detail}; ${advice}`,
+    ]),
+  );
+}
+
+function node(): Finding {
+  const major = Number(process.versions.node.split(".")[0]);
+  const good = major >= 24;
+  return {
+    what: "node",
+    state: good ? "good" : "missing",
+    detail: process.version,
+    advice: good ? "" : "start by ./polygym, which brings Node 24",
+  };
+}
+
+async function redis({ config }: CommandContext): Promise<Finding> {
+  const what = "redis";
+  if (config.redisUrl === null) {
+    const found = firstLine("redis-server", "--version") ?? firstLine("valkey-server", "--version");
+    return found === null
+      ? {
+          what,
+          state: "missing",
+          detail: "no redis-server or valkey-server",
+          advice: "apt-get install redis-server, or set POLYGYM_REDIS_URL",
+        }
+      : { what, state: "good", detail: `${found}, private`, advice: "" };
+  }
+  const connection = connectRedis(config.redisUrl, { maxRetriesPerRequest: 1 });
+  try {
+    const problems = await checkRedis(connection);
+    const state = problems.length === 0 ? "good" : "limited";
+    return { what, state, detail: "POLYGYM_REDIS_URL answers", advice: problems.join("; ") };
+  } catch (error) {
+    return {
+      what,
+      state: "missing",
+      detail: `POLYGYM_REDIS_URL: ${String(error)}`,
+      advice: "start it, or unset the variable for a private one",
+    };
+  } finally {
+    connection.disconnect();
+  }
+}
+
+function compiler(): Finding {
+  const found = firstLine("cc", "--version");
+  return found === null
+    ? { what: "compiler", state: "missing", detail: "no cc", advice: "apt-get install gcc libc6-dev make" }
+    : { what: "compiler", state: "good", detail: found, advice: "" };
+}
+
+function python(): Finding {
+  const version = firstLine("/usr/bin/python3", "--version") ?? firstLine("python3", "--version");
+  const pytest =
+    firstLine("/usr/bin/python3", "-c", "import pytest; print(pytest.__version__)") ??
+    firstLine("python3", "-c", "import pytest; print(pytest.__version__)");
+  if (version === null)
+    return {
+      what: "python",
+      state: "limited",
+      detail: "no python3: Python tasks are unavailable",
+      advice: "apt-get install python3 python3-pytest",
+    };
+  if (pytest === null)
+    return {
+      what: "python",
+      state: "limited",
+      detail: `${version} without pytest: repositories in Python are unavailable`,
+      advice: "apt-get install python3-pytest",
+    };
+  return { what: "python", state: "good", detail: `${version}, pytest ${pytest}`, advice: "" };
+}
+
+function disk({ config }: CommandContext): Finding {
+  const { bavail, bsize } = statfsSync(config.root);
+  const free = bavail * bsize;
+  const detail = `${(free / 1024 ** 3).toFixed(1)} GiB free below ${config.home}`;
+  return free >= LEAST_FREE_BYTES
+    ? { what: "disk", state: "good", detail, advice: "" }
+    : { what: "disk", state: "limited", detail, advice: "free some, or set POLYGYM_HOME to a larger place" };
+}
+
+const SandboxReport = z.union([
+  z.object({
+    tier: z.string(),
+    mode: z.enum(["root", "user", "none"]),
+    enforced: z.array(z.string()),
+    missing: z.array(z.object({ what: z.string(), advice: z.string() })),
+    runtimes: z.record(z.string(), z.object({ path: z.string(), version: z.string() })),
+  }),
+  z.object({ error: z.string() }),
+]);
+
+/** A process of the workers' side looks: only they may open a sandbox. */
+async function sandbox({ config, signal }: CommandContext): Promise<Finding[]> {
+  const { output } = await runNodeScript({
+    argv: [join(config.root, "workers/doctor.ts")],
+    environment: processEnvironment(config),
+    signal,
+    output: "collected",
+  });
+  const parsed = SandboxReport.safeParse(parseOrNull(output));
+  if (!parsed.success)
+    return [
+      { what: "sandbox", state: "missing", detail: "its check ended without an answer", advice: "see the lines above" },
+    ];
+  if ("error" in parsed.data)
+    return [
+      {
+        what: "sandbox",
+        state: "missing",
+        detail: parsed.data.error,
+        advice: "see CONTRIBUTING.md on the sandbox helper",
+      },
+    ];
+  const { tier, mode, enforced, missing, runtimes } = parsed.data;
+  const names = Object.entries(runtimes).map(([name, { version }]) => `${name} ${version}`);
+  return [
+    {
+      what: "sandbox",
+      state: mode === "none" ? "missing" : "good",
+      detail: `${tier}, as ${mode}: ${enforced.join(", ")}`,
+      advice: "",
+    },
+    ...missing.map(
+      ({ what, advice }): Finding => ({
+        what: "sandbox",
+        state: mode === "none" ? "missing" : "limited",
+        detail: `not enforced: ${what}`,
+        advice,
+      }),
+    ),
+    { what: "image host", state: "good", detail: names.join(", "), advice: "" },
+  ];
+}
+
+function firstLine(command: string, ...args: string[]): string | null {
+  const { status, stdout } = spawnSync(command, args, { encoding: "utf8", timeout: 10_000 });
+  return status === 0 ? (stdout.split("\n")[0] ?? "").trim() : null;
+}
+
+function parseOrNull(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return null;
+  }
+}

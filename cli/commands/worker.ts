@@ -1,0 +1,34 @@
+import { join } from "node:path";
+import { newProcessId } from "../../core/ids.ts";
+import { processEnvironment } from "../../platform/config.ts";
+import type { CommandContext } from "../context.ts";
+import { CommandError, EXIT } from "../exit-codes.ts";
+import { runNodeScript } from "../node-script.ts";
+import type { Registry } from "../registry.ts";
+
+interface WorkerOptions {
+  readonly redis?: string;
+}
+
+export function addWorker({ program, action }: Registry): void {
+  program
+    .command("worker")
+    .summary("one more worker process for a service that runs elsewhere")
+    .description(
+      "Runs one worker process in the foreground. It joins the service through its Redis and shares its home folder.",
+    )
+    .option("--redis <url>", "the service's Redis [POLYGYM_REDIS_URL]")
+    .action(action(worker, ({ redis }: WorkerOptions) => (redis === undefined ? {} : { redisUrl: redis })));
+}
+
+async function worker({ config, signal }: CommandContext): Promise<number> {
+  if (config.redisUrl === null)
+    throw new CommandError(
+      EXIT.usage,
+      "a worker needs the service's Redis",
+      "give --redis URL or set POLYGYM_REDIS_URL; `polygym up` starts its own workers",
+    );
+  const environment = processEnvironment({ ...config, processId: newProcessId("worker") });
+  const { exitCode } = await runNodeScript({ argv: [join(config.root, "workers/main.ts")], environment, signal });
+  return exitCode;
+}

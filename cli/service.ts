@@ -1,0 +1,144 @@
+import { mkdir, readFile } from "node:fs/promises";
+import { join } from "node:path";
+import * as z from "zod";
+import { newProcessId } from "../core/ids.ts";
+import { type Config, processEnvironment } from "../platform/config.ts";
+import { forgetPresence } from "../platform/presence.ts";
+import { startRedis } from "../platform/private-redis.ts";
+import { connectRedis } from "../platform/redis.ts";
+import { Client } from "./client.ts";
+import { CommandError, EXIT } from "./exit-codes.ts";
+import { freePort } from "./free-port.ts";
+import { claimServiceFile, releaseServiceFile } from "./service-file.ts";
+import { SupervisedProcess } from "./supervised-process.ts";
+import { until } from "./until.ts";
+
+/** A server that does not listen by then has a problem that its log names. */
+const LISTEN_DEADLINE_MS = 30_000;
+/** The first worker also makes the image ready. */
+const WORKER_DEADLINE_MS = 60_000;
+
+/** Where each kind of process has its entry. */
+const FOLDERS = { server: "server", worker: "workers" } as const;
+
+export interface RunningService extends AsyncDisposable {
+  readonly url: string;
+  readonly logDir: string;
+  /** Resolves when a worker takes episodes. */
+  workersReady(signal?: AbortSignal): Promise<void>;
+}
+
+export interface ServiceOptions {
+  readonly config: Config;
+  /** Take any free port when the configured one is taken. */
+  readonly anyPort: boolean;
+  /** Told of processes that died and of restarts. */
+  readonly onEvent: (line: string) => void;
+}
+
+/** Starts Redis (unless one is configured), one server process and the worker processes, and keeps them running. */
+export async function startService({ config, anyPort, onEvent }: ServiceOptions): Promise<RunningService> {
+  const port = await freePort(config.host, config.port, { orAny: anyPort });
+  if (port === null)
+    throw new CommandError(
+      EXIT.failed,
+      `${config.host}:${config.port} is taken`,
+      "choose another with --port, or stop what listens there",
+    );
+  const url = `http://${config.host.includes(":") ? `[${config.host}]` : config.host}:${port}`;
+  await mkdir(config.home, { recursive: true });
+  await using parts = new AsyncDisposableStack();
+  if (!(await claimServiceFile(config.home, url)))
+    throw new CommandError(EXIT.failed, `a service of ${config.home} is running already`, "use it, or stop it first");
+  parts.defer(() => releaseServiceFile(config.home));
+  const logDir = join(config.home, "logs");
+  await mkdir(logDir, { recursive: true });
+  const redisUrl = config.redisUrl ?? parts.adopt(await startRedis(config), (redis) => redis.close()).url;
+  const presence = connectRedis(redisUrl);
+  parts.defer(() => presence.disconnect());
+  const forget = (id: string) => {
+    forgetPresence(presence, id).catch((error: unknown) => onEvent(`could not forget ${id}: ${String(error)}`));
+  };
+  const supervise = supervisor({ config: { ...config, port }, redisUrl, logDir, forget, onEvent });
+  const server = supervise("server", "server");
+  const workers = Array.from({ length: config.workers }, (_, i) => supervise("worker", `worker-${i + 1}`));
+  parts.defer(async () => {
+    await Promise.all(workers.map((worker) => worker.stop()));
+    await server.stop();
+  });
+  await Promise.all([server, ...workers].map((child) => child.start()));
+  await until(() => answers(`${url}/health/live`), {
+    deadlineMs: LISTEN_DEADLINE_MS,
+    otherwise: () =>
+      new CommandError(EXIT.infra, `the server does not listen on ${url}`, `its log: ${join(logDir, "server.log")}`),
+  });
+  const owned = parts.move();
+  return {
+    url,
+    logDir,
+    workersReady: (signal) => waitForWorker(url, config, logDir, signal),
+    [Symbol.asyncDispose]: () => owned.disposeAsync(),
+  };
+}
+
+interface SupervisorOptions {
+  readonly config: Config;
+  readonly redisUrl: string;
+  readonly logDir: string;
+  readonly forget: (id: string) => void;
+  readonly onEvent: (line: string) => void;
+}
+
+function supervisor({ config, redisUrl, logDir, forget, onEvent }: SupervisorOptions) {
+  return (kind: "server" | "worker", name: string) =>
+    new SupervisedProcess({
+      name,
+      script: join(config.root, FOLDERS[kind], "main.ts"),
+      newId: () => newProcessId(kind),
+      environment: (id) => processEnvironment({ ...config, redisUrl, processId: id }),
+      logFile: join(logDir, `${name}.log`),
+      onDeath({ id, how, restartInMs }) {
+        forget(id);
+        onEvent(`${name} ended (${how}); starting it again in ${restartInMs} ms; log: ${join(logDir, `${name}.log`)}`);
+      },
+    });
+}
+
+const Workers = z.object({ items: z.array(z.object({ state: z.string() })) });
+
+async function waitForWorker(url: string, config: Config, logDir: string, signal?: AbortSignal): Promise<void> {
+  const client = new Client({ url, token: await tokenOf(config) });
+  const running = async () =>
+    (await client.get("/v1/workers", Workers)).items.some((worker) => worker.state === "running");
+  await until(running, {
+    deadlineMs: WORKER_DEADLINE_MS,
+    signal,
+    otherwise: () =>
+      new CommandError(
+        EXIT.infra,
+        "no worker process became ready",
+        `its log: ${join(logDir, "worker-1.log")}; polygym doctor shows what is missing`,
+      ),
+  });
+}
+
+/** True when something at `url` answers with success soon. */
+export async function answers(url: string, headers: Record<string, string> = {}): Promise<boolean> {
+  try {
+    const response = await fetch(url, { headers, signal: AbortSignal.timeout(1_000) });
+    await response.body?.cancel();
+    return response.ok;
+  } catch {
+    return false;
+  }
+}
+
+/** The caller's token: configured, else the operator's in the home folder; null when there is none yet. */
+export async function tokenOf(config: Config): Promise<string | null> {
+  if (config.token !== null) return config.token;
+  try {
+    return (await readFile(join(config.home, "token"), "utf8")).trim();
+  } catch {
+    return null;
+  }
+}
