@@ -11,7 +11,10 @@ export function gymClient(url: string, token: string): GymClient {
   const request = async (method: string, path: string, body?: unknown): Promise<unknown> => {
     const response = await fetch(`${url}${path}`, {
       method,
-      headers: { authorization: `Bearer ${token}`, ...(body === undefined ? {} : { "content-type": "application/json" }) },
+      headers: {
+        authorization: `Bearer ${token}`,
+        ...(body === undefined ? {} : { "content-type": "application/json" }),
+      },
       ...(body === undefined ? {} : { body: JSON.stringify(body) }),
     });
     const text = await response.text();
@@ -28,11 +31,18 @@ export interface GymSocket {
 
 /** One multiplexed socket; answers are matched by id. */
 export async function gymSocket(url: string, token: string): Promise<GymSocket> {
-  const socket = new WebSocket(`${url.replace(/^http/, "ws")}/v1/ws`, { headers: { authorization: `Bearer ${token}` } });
+  const socket = new WebSocket(`${url.replace(/^http/, "ws")}/v1/ws`, {
+    headers: { authorization: `Bearer ${token}` },
+  });
   const waiting = new Map<string, PromiseWithResolvers<EpisodeAnswer>>();
   let next = 0;
   socket.on("message", (data) => {
-    const frame = JSON.parse(data.toString()) as { id?: string; ok?: boolean; result?: EpisodeAnswer; problem?: { detail?: string } }; // the server's own frames
+    const frame = JSON.parse(data.toString()) as {
+      id?: string;
+      ok?: boolean;
+      result?: EpisodeAnswer;
+      problem?: { detail?: string };
+    }; // the server's own frames
     const call = frame.id === undefined ? undefined : waiting.get(frame.id);
     if (call === undefined || frame.id === undefined) return;
     waiting.delete(frame.id);

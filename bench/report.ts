@@ -15,12 +15,21 @@ export interface Row {
   readonly per_s: number;
 }
 
-export const machine = () => ({ cores: cpus().length, model: cpus()[0]?.model ?? "unknown", arch: arch(), kernel: release(), memory_gb: Math.round(totalmem() / 2 ** 30), node: process.version });
+export const machine = () => ({
+  cores: cpus().length,
+  model: cpus()[0]?.model ?? "unknown",
+  arch: arch(),
+  kernel: release(),
+  memory_gb: Math.round(totalmem() / 2 ** 30),
+  node: process.version,
+});
 
 /** Nearest-rank percentile of unsorted values; null of nothing is NaN, so that an empty row shows. */
 export function percentile(values: readonly number[], share: number): number {
   const sorted = [...values].sort((a, b) => a - b);
-  return Math.round((sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? Number.NaN) * 1000) / 1000;
+  return (
+    Math.round((sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? Number.NaN) * 1000) / 1000
+  );
 }
 
 export interface Samples {
@@ -29,7 +38,12 @@ export interface Samples {
   readonly wallMs: number;
 }
 
-export function rowOf(subject: string, operation: string, parallel: number, { latencies, errors, wallMs }: Samples): Row {
+export function rowOf(
+  subject: string,
+  operation: string,
+  parallel: number,
+  { latencies, errors, wallMs }: Samples,
+): Row {
   return {
     subject,
     operation,
@@ -44,7 +58,11 @@ export function rowOf(subject: string, operation: string, parallel: number, { la
 }
 
 /** Runs `work` for 0..count-1 with at most `parallel` at a time; an exception is an error of the row. */
-export async function sample(count: number, parallel: number, work: (index: number) => Promise<void>): Promise<Samples> {
+export async function sample(
+  count: number,
+  parallel: number,
+  work: (index: number) => Promise<void>,
+): Promise<Samples> {
   const latencies: number[] = [];
   let errors = 0;
   let next = 0;
@@ -57,7 +75,8 @@ export async function sample(count: number, parallel: number, work: (index: numb
         latencies.push(performance.now() - begun);
       } catch (error) {
         errors++;
-        if (errors === 1) process.stderr.write(`first error: ${error instanceof Error ? error.message : String(error)}\n`);
+        if (errors === 1)
+          process.stderr.write(`first error: ${error instanceof Error ? error.message : String(error)}\n`);
       }
     }
   };
@@ -73,7 +92,9 @@ export async function keep(path: string, document: unknown): Promise<void> {
 
 export function table(rows: readonly Row[]): string {
   const head = ["subject", "operation", "parallel", "count", "errors", "p50 ms", "p95 ms", "p99 ms", "per s"];
-  const body = rows.map((r) => [r.subject, r.operation, r.parallel, r.count, r.errors, r.p50_ms, r.p95_ms, r.p99_ms, r.per_s].map(String));
+  const body = rows.map((r) =>
+    [r.subject, r.operation, r.parallel, r.count, r.errors, r.p50_ms, r.p95_ms, r.p99_ms, r.per_s].map(String),
+  );
   const widths = head.map((h, i) => Math.max(h.length, ...body.map((line) => line[i]?.length ?? 0)));
   return [head, ...body].map((line) => line.map((cell, i) => cell.padEnd(widths[i] ?? 0)).join("  ")).join("\n");
 }

@@ -1,7 +1,7 @@
-import { loadConfig } from "../platform/config.ts";
 import type { EpisodeAnswer } from "../core/api.ts";
-import { gymClient, gymSocket, type GymClient } from "./client.ts";
-import { keep, machine, percentile, rowOf, sample, table, type Row } from "./report.ts";
+import { loadConfig } from "../platform/config.ts";
+import { type GymClient, gymClient, gymSocket } from "./client.ts";
+import { keep, machine, percentile, type Row, rowOf, sample, table } from "./report.ts";
 
 /**
  * `polygym bench server`: what the platform itself costs a trainer. Steps run a shell builtin, so that nearly all time is
@@ -13,8 +13,6 @@ const SEQUENTIAL = 400;
 const TASK = "demo/merge-intervals";
 const FRAMEWORK = "anthropic.bash-editor";
 
-const bash = (command: string) => ({ message: { role: "assistant", content: null, tool_calls: [{ id: "c", type: "function", function: { name: "bash", arguments: JSON.stringify({ command }) } }] } });
-
 interface WorkerView {
   readonly rss_bytes: number;
   readonly loop_p99_ms: number;
@@ -24,13 +22,18 @@ const workersOf = async (client: GymClient): Promise<WorkerView[]> => {
   const answer = (await client.request("GET", "/v1/workers")) as { items: WorkerView[] }; // the server's own schema
   return answer.items;
 };
-const memoryOf = async (client: GymClient): Promise<number> => (await workersOf(client)).reduce((sum, w) => sum + w.rss_bytes, 0);
+const memoryOf = async (client: GymClient): Promise<number> =>
+  (await workersOf(client)).reduce((sum, w) => sum + w.rss_bytes, 0);
 
 async function lockstep(client: GymClient, task: string, rows: Row[]) {
   const ids: string[] = Array.from({ length: LOCKSTEP }, () => "");
   const before = await memoryOf(client);
   const opened = await sample(LOCKSTEP, 32, async (index) => {
-    const answer = await client.episode("POST", "/v1/episodes", { task_id: task, framework: FRAMEWORK, run: "bench-lockstep" });
+    const answer = await client.episode("POST", "/v1/episodes", {
+      task_id: task,
+      framework: FRAMEWORK,
+      run: "bench-lockstep",
+    });
     ids[index] = answer.episode_id;
     if (answer.state !== "ready") throw new Error(`${answer.episode_id} is ${answer.state}`);
   });
@@ -38,18 +41,26 @@ async function lockstep(client: GymClient, task: string, rows: Row[]) {
   const kept = await memoryOf(client);
   for (let round = 1; round <= ROUNDS; round++) {
     const stepped = await sample(LOCKSTEP, 64, async (index) => {
-      await client.episode("POST", `/v1/episodes/${ids[index]}/step`, { seq: round, action: bash(":") });
+      await client.episode("POST", `/v1/episodes/${ids[index]}/step`, { seq: round, action: bashStep(":") });
     });
     rows.push(rowOf("polygym", `step over HTTP, round ${round}`, 64, stepped));
   }
   let rewards = 0;
   const finished = await sample(LOCKSTEP, 64, async (index) => {
-    const answer = await client.episode("POST", `/v1/episodes/${ids[index]}/finish`, { seq: ROUNDS + 1, reason: "submitted" });
+    const answer = await client.episode("POST", `/v1/episodes/${ids[index]}/finish`, {
+      seq: ROUNDS + 1,
+      reason: "submitted",
+    });
     if (answer.reward_status === "final") rewards++;
   });
   rows.push(rowOf("polygym", "finish to reward", 64, finished));
   const after = await memoryOf(client);
-  return { opened: opened.latencies.length, rewards, memory_per_episode_kb: Math.round((kept - before) / 1024 / LOCKSTEP), memory_after_kb: Math.round((after - before) / 1024) };
+  return {
+    opened: opened.latencies.length,
+    rewards,
+    memory_per_episode_kb: Math.round((kept - before) / 1024 / LOCKSTEP),
+    memory_after_kb: Math.round((after - before) / 1024),
+  };
 }
 
 async function overSocket(url: string, token: string, task: string, rows: Row[]) {
@@ -58,7 +69,7 @@ async function overSocket(url: string, token: string, task: string, rows: Row[])
   const create = () => socket.call("create", { task_id: task, framework: FRAMEWORK, run: "bench-socket" });
   const single = await create();
   const step = async (episode: EpisodeAnswer, seq: number) => {
-    const answer = await socket.call("step", { episode_id: episode.episode_id, seq, action: bash(":") });
+    const answer = await socket.call("step", { episode_id: episode.episode_id, seq, action: bashStep(":") });
     if (answer.timing.own_ms !== null) own.push(answer.timing.own_ms);
   };
   rows.push(rowOf("polygym", "step over WebSocket", 1, await sample(40, 1, (i) => step(single, i + 1))));
@@ -78,14 +89,15 @@ async function overSocket(url: string, token: string, task: string, rows: Row[])
 }
 
 const config = loadConfig();
+const address = config.url ?? `http://${config.host}:${config.port}`;
 const json = process.argv.includes("--json");
-const client = gymClient(config.url, config.token ?? "");
+const client = gymClient(address, config.token ?? "");
 const tasks = (await client.request("GET", "/v1/tasks")) as { items: { id: string }[] }; // the server's own schema
 const task = tasks.items.find((t) => t.id === TASK)?.id ?? tasks.items[0]?.id;
 if (task === undefined) throw new Error("the service serves no task");
 const rows: Row[] = [];
 const locked = await lockstep(client, task, rows);
-const socket = await overSocket(config.url, config.token ?? "", task, rows);
+const socket = await overSocket(address, config.token ?? "", task, rows);
 const stall = Math.max(...(await workersOf(client)).map((w) => w.loop_p99_ms));
 const http = rows.filter((r) => r.operation.startsWith("step over HTTP"));
 const ws = rows.find((r) => r.operation === "step over WebSocket" && r.parallel === 1);
@@ -101,4 +113,8 @@ const document = {
   rows,
 };
 await keep(`${config.root}/bench/out/server.json`, document);
-process.stdout.write(json ? `${JSON.stringify(document)}\n` : `${table(rows)}\n\nown time per step p50/p99 ${socket.own_p50_ms}/${socket.own_p99_ms} ms, loop stall p99 ${stall} ms, ${JSON.stringify(locked)}\n`);
+process.stdout.write(
+  json
+    ? `${JSON.stringify(document)}\n`
+    : `${table(rows)}\n\nown time per step p50/p99 ${socket.own_p50_ms}/${socket.own_p99_ms} ms, loop stall p99 ${stall} ms, ${JSON.stringify(locked)}\n`,
+);
