@@ -1,5 +1,6 @@
 import type { EpisodeAnswer } from "../core/api.ts";
 import { loadConfig } from "../platform/config.ts";
+import { bashStep } from "./actions.ts";
 import { type GymClient, gymClient, gymSocket } from "./client.ts";
 import { keep, machine, percentile, type Row, rowOf, sample, table } from "./report.ts";
 

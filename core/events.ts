@@ -95,14 +95,21 @@ export const EpisodeEvent = z.union(
   options as [(typeof options)[number], ...(typeof options)[number][]],
 ) as unknown as z.ZodType<EpisodeEvent>; // the mapped union is built above
 
+/** What the fence looks at: an event, or its line in an index. `from_n` only on `term.granted`. */
+export interface Fenced {
+  readonly n: number;
+  readonly term: number;
+  readonly from_n?: number;
+}
+
 /**
  * Drops what a fenced-off owner wrote: an event of an older term at or beyond the `from_n` of a newer one, and repeated
  * numbers. The result is gap-free.
  */
-export function foldTerms(events: readonly EpisodeEvent[]): EpisodeEvent[] {
-  const cuts = events.filter((e) => e.type === "term.granted").map((e) => ({ term: e.term, from: e.from_n }));
+export function foldTerms<E extends Fenced>(events: readonly E[]): E[] {
+  const cuts = events.flatMap((e) => (e.from_n === undefined ? [] : [{ term: e.term, from: e.from_n }]));
   const live = events.filter((e) => !cuts.some((cut) => cut.term > e.term && e.n >= cut.from));
-  const byN = new Map<number, EpisodeEvent>();
+  const byN = new Map<number, E>();
   for (const event of live) if (!byN.has(event.n)) byN.set(event.n, event);
   return [...byN.values()].sort((a, b) => a.n - b.n);
 }

@@ -22,6 +22,7 @@ export const WorkerMail = z.discriminatedUnion("type", [
     tokens: StepTokens.optional(),
   }),
   z.object({ type: z.literal("cancel"), ...address }),
+  z.object({ type: z.literal("park"), ...address }),
 ]);
 export type WorkerMail = z.infer<typeof WorkerMail>;
 

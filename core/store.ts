@@ -1,5 +1,5 @@
 import type { EpisodeRecord, EpisodeState, Outcome } from "./episode.ts";
-import type { EpisodeEvent } from "./events.ts";
+import type { EpisodeEvent, EventType } from "./events.ts";
 import type { Digest, EpisodeId, JobId } from "./ids.ts";
 import type { BackgroundJob, TokenRecord } from "./records.ts";
 import type { Verdict } from "./verifier.ts";
@@ -68,7 +68,7 @@ export interface EpisodeStore {
   counts(filter: EpisodeFilter): Promise<EpisodeCounts>;
   /** Episodes in these states whose record has not changed for `olderThanMs`: food for the sweeper. */
   unfinished(states: readonly EpisodeState[], olderThanMs: number): Promise<EpisodeRecord[]>;
-  /** Makes `worker` the owner under term `expected + 1`. Null when the term has moved on or the episode is verifying or done. */
+  /** Makes `worker` the owner under term `expected + 1` and the state `booting`. Null when the term has moved on or the episode is verifying or done. */
   grantTerm(id: EpisodeId, worker: string, expected: number): Promise<EpisodeRecord | null>;
   /** Compare-and-set. Null when the guard does not hold: stop, somebody else owns it. */
   update(id: EpisodeId, guard: RecordGuard, patch: EpisodePatch): Promise<EpisodeRecord | null>;
@@ -85,7 +85,7 @@ export interface EpisodeStore {
 }
 
 export interface EventPage {
-  /** After {@link foldTerms}: gap-free and without what a fenced-off owner wrote. */
+  /** After {@link foldTerms}: gap-free (but for `types`) and without what a fenced-off owner wrote. */
   readonly events: readonly EpisodeEvent[];
   /** Number of the last event given; null when there are no more. */
   readonly next: number | null;
@@ -94,8 +94,14 @@ export interface EventPage {
 export interface EventStore {
   /** Resolves when the events are durable (fdatasync'ed). Calls made meanwhile share one sync. */
   append(events: readonly EpisodeEvent[]): Promise<void>;
-  /** Events with n above `after`, of every process that wrote some. (Defaults: from the start, 32 MiB) */
-  events(id: EpisodeId, options?: { after?: number | undefined; maxBytes?: number | undefined }): Promise<EventPage>;
+  /**
+   * Events with n above `after`, of every process that wrote some; with `types`, only those. Events of any process are seen
+   * as soon as they are durable. (Defaults: from the start, 32 MiB, all types)
+   */
+  events(
+    id: EpisodeId,
+    options?: { after?: number | undefined; maxBytes?: number | undefined; types?: readonly EventType[] | undefined },
+  ): Promise<EventPage>;
 }
 
 export interface BlobStore {

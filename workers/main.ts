@@ -13,4 +13,6 @@ if (config.redisUrl === null) {
 }
 const provider = await openProvider({ tier: config.tier, home: config.home, log });
 const worker = await startWorker({ config, redisUrl: config.redisUrl, provider, log });
-onShutdown(log, () => worker[Symbol.asyncDispose]());
+onShutdown(log, async () => {
+  await worker[Symbol.asyncDispose]();
+});

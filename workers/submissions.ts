@@ -103,7 +103,7 @@ async function readArchive(tar: Uint8Array): Promise<IncomingFile[]> {
           "send the changed files only",
         );
       const chunks: Buffer[] = [];
-      for await (const chunk of entry) chunks.push(Buffer.from(chunk));
+      for await (const chunk of entry) chunks.push(Buffer.from(chunk as Uint8Array)); // a stream of bytes
       if (entry.header.type === "directory") continue;
       if (entry.header.type !== "file")
         throw new ProblemError(

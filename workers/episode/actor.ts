@@ -91,8 +91,19 @@ export class EpisodeActor {
 
   /** Takes a letter from the mailbox. Never throws: what goes wrong ends the episode here. */
   deliver(mail: WorkerMail): void {
-    const handled = mail.type === "cancel" ? this.cancel() : this.#onStep(mail);
-    handled.catch((error: unknown) => this.#lose(error));
+    this.#handle(mail).catch((error: unknown) => this.#lose(error));
+  }
+
+  async #handle(mail: WorkerMail): Promise<void> {
+    switch (mail.type) {
+      case "step":
+        return this.#onStep(mail);
+      case "cancel":
+        return this.cancel();
+      case "park":
+        await this.#queue;
+        await this.park();
+    }
   }
 
   /** One step of a scripted policy. */

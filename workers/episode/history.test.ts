@@ -1,12 +1,20 @@
 import { expect, test } from "vitest";
 import type { EpisodeEvent, EventBody } from "../../core/events.ts";
 import { EpisodeId, sha256 } from "../../core/ids.ts";
+import type { Observation } from "../../core/messages.ts";
 import { historyOf, sameAnswer } from "./history.ts";
 
 const digest = sha256("x");
 const log = (...bodies: EventBody[]): EpisodeEvent[] =>
   bodies.map((body, n) => ({ v: 1, episode_id: EpisodeId.parse("ep_1"), n, term: 1, at: 0, ...body }) as EpisodeEvent); // head and body together are the event
-const opening = { conversation: "main", parent: null, next_seq: 1, mode: "append", messages: [], done: false } as const;
+const opening: Observation = {
+  conversation: "main",
+  parent: null,
+  next_seq: 1,
+  mode: "append",
+  messages: [],
+  done: false,
+};
 const opened: EventBody = { type: "framework.opened", observation: opening };
 const accepted = (seq: number): EventBody => ({
   type: "step.accepted",
