@@ -1,0 +1,197 @@
+import { accessSync, constants, existsSync, readFileSync } from "node:fs";
+import { availableParallelism, homedir } from "node:os";
+import { delimiter, join, resolve } from "node:path";
+import { parse as parseToml } from "smol-toml";
+import * as z from "zod";
+import { newProcessId, sha256 } from "../core/ids.ts";
+
+/** The checkout (or installed package) that this file is part of. */
+const ROOT = resolve(import.meta.dirname, "..");
+
+const SYSTEM_FOLDERS = ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"];
+
+const count = z.coerce.number().int().min(1).max(4096);
+
+/** What can be set, by its name in `polygym.toml`; in the environment `POLYGYM_` and the name in capitals. */
+const Settings = z.strictObject({
+  host: z.string().min(1).default("127.0.0.1").describe("address the server listens on"),
+  port: z.coerce.number().int().min(0).max(65_535).default(7400).describe("0: any free port"),
+  redis_url: z
+    .string()
+    .min(1)
+    .nullable()
+    .default(null)
+    .describe("redis://, rediss:// or unix:///path [a private server]"),
+  workers: count.default(availableParallelism()).describe("worker processes [one per core]"),
+  episodes_per_worker: count.default(256).describe("live episodes in one worker process"),
+  verifiers_per_worker: count.default(2).describe("verifications at once in one worker process"),
+  sandbox: z.enum(["light", "fake"]).default("light").describe("tier of the sandboxes"),
+  log_level: z.enum(["fatal", "error", "warn", "info", "debug", "trace", "silent"]).default("info"),
+  process_id: z.string().min(1).max(96).nullable().default(null),
+  url: z.string().min(1).nullable().default(null).describe("of the service that clients talk to"),
+  token: z.string().min(1).nullable().default(null),
+});
+type Settings = z.infer<typeof Settings>;
+
+const Package = z.object({ version: z.string() });
+
+/** Never read from a file that others may see or that outlives the process. */
+const NOT_IN_FILE = ["process_id", "token"] as const;
+
+/** The configuration of one process, read once. Precedence: flag, environment, `polygym.toml`, default. */
+export interface Config {
+  /** Folder of all state: token, store, images, redis. Absolute. */
+  readonly home: string;
+  /** The checkout. */
+  readonly root: string;
+  /** Of this polygym. */
+  readonly version: string;
+  readonly host: string;
+  readonly port: number;
+  /** Null: a private server is started. */
+  readonly redisUrl: string | null;
+  /** Short folder for sockets (their paths are limited to 107 bytes). */
+  readonly runDir: string;
+  readonly storeDir: string;
+  /** Folders that programs are looked for in. */
+  readonly searchPath: readonly string[];
+  readonly workers: number;
+  readonly episodesPerWorker: number;
+  readonly verifiersPerWorker: number;
+  readonly tier: Settings["sandbox"];
+  readonly logLevel: Settings["log_level"];
+  /** Fresh per start of a process. */
+  readonly processId: string;
+  /** For clients; null: the default address. */
+  readonly url: string | null;
+  /** For clients; null: the file `token` in `home`. */
+  readonly token: string | null;
+}
+
+/** Flags of a command line, and what kind of process asks. */
+export type ConfigOverrides = { readonly [K in keyof Omit<Config, "root" | "version">]?: Config[K] | undefined } & {
+  readonly kind?: "server" | "worker" | undefined;
+};
+
+/** A setting is wrong. The message names each one, where it came from and what it may be. */
+export class ConfigError extends Error {
+  override readonly name = "ConfigError";
+}
+
+export function loadConfig(
+  env: Readonly<Record<string, string | undefined>> = process.env,
+  overrides: ConfigOverrides = {},
+): Config {
+  const home = resolve(overrides.home ?? nonEmpty(env.POLYGYM_HOME) ?? defaultHome());
+  const file = readSettingsFile(env, home);
+  const given: Record<string, { value: unknown; source: string }> = {};
+  for (const [name, value] of Object.entries(file.values)) given[name] = { value, source: `${file.path}: ${name}` };
+  for (const name of Object.keys(Settings.shape)) {
+    const variable = `POLYGYM_${name.toUpperCase()}`;
+    const value = nonEmpty(env[variable]);
+    if (value !== undefined) given[name] = { value, source: variable };
+  }
+  const parsed = Settings.safeParse(
+    Object.fromEntries(Object.entries(given).map(([name, { value }]) => [name, value])),
+  );
+  if (!parsed.success) throw new ConfigError(describeProblems(parsed.error, given, file.path));
+  const settings = parsed.data;
+  const defaults: Config = {
+    home,
+    root: ROOT,
+    version: Package.parse(JSON.parse(readFileSync(join(ROOT, "package.json"), "utf8"))).version,
+    host: settings.host,
+    port: settings.port,
+    redisUrl: settings.redis_url,
+    runDir: runDirOf(home),
+    storeDir: join(home, "store"),
+    searchPath: [...(env.PATH ?? "").split(delimiter).filter((f) => f !== ""), ...SYSTEM_FOLDERS],
+    workers: settings.workers,
+    episodesPerWorker: settings.episodes_per_worker,
+    verifiersPerWorker: settings.verifiers_per_worker,
+    tier: settings.sandbox,
+    logLevel: settings.log_level,
+    processId: settings.process_id ?? newProcessId(overrides.kind ?? "server"),
+    url: settings.url,
+    token: settings.token,
+  };
+  const { kind: _, ...flags } = overrides;
+  return { ...defaults, ...withoutUndefined(flags), home };
+}
+
+const nonEmpty = (text: string | undefined): string | undefined => (text === "" ? undefined : text);
+
+type Defined<T> = { [K in keyof T]: Exclude<T[K], undefined> };
+
+function withoutUndefined<T extends object>(record: T): Defined<T> {
+  return Object.fromEntries(Object.entries(record).filter(([, value]) => value !== undefined)) as Defined<T>; // the filter's doing
+}
+
+/** A checkout that this user may write keeps its state in itself; the launcher decides alike. */
+function defaultHome(): string {
+  return isWritable(ROOT) ? join(ROOT, ".polygym") : join(homedir(), ".polygym");
+}
+
+function runDirOf(home: string): string {
+  const tag = sha256(home).slice("sha256:".length, "sha256:".length + 8);
+  return process.getuid?.() === 0 && isWritable("/run") ? `/run/polygym/${tag}` : `/tmp/polygym-${tag}`;
+}
+
+function isWritable(path: string): boolean {
+  try {
+    accessSync(path, constants.W_OK);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+interface SettingsFile {
+  readonly path: string;
+  readonly values: Readonly<Record<string, unknown>>;
+}
+
+function readSettingsFile(env: Readonly<Record<string, string | undefined>>, home: string): SettingsFile {
+  const named = nonEmpty(env.POLYGYM_CONFIG);
+  const path =
+    named ?? [join(home, "polygym.toml"), join(ROOT, "polygym.toml")].find((candidate) => existsSync(candidate));
+  if (path === undefined) return { path: "polygym.toml", values: {} };
+  let values: Record<string, unknown>;
+  try {
+    values = parseToml(readFileSync(path, "utf8"));
+  } catch (error) {
+    throw new ConfigError(`${path}: ${error instanceof Error ? error.message : String(error)}`, { cause: error });
+  }
+  const misplaced = NOT_IN_FILE.filter((name) => name in values);
+  if (misplaced.length > 0)
+    throw new ConfigError(`${path}: ${misplaced.join(", ")} cannot be set in a file; use the environment`);
+  return { path, values };
+}
+
+function describeProblems(error: z.ZodError, given: Record<string, { source: string }>, file: string): string {
+  const lines = error.issues.map((issue) => {
+    if (issue.code === "unrecognized_keys")
+      return `${file}: ${issue.keys.join(", ")} is no setting; choose from ${Object.keys(Settings.shape).join(", ")}`;
+    const source = given[String(issue.path[0])]?.source ?? String(issue.path[0]);
+    return `${source}: ${issue.message}`;
+  });
+  return lines.join("\n");
+}
+
+/** The environment of a process of ours that this one starts: its own, with what this configuration decided. */
+export function processEnvironment(config: Config): Record<string, string> {
+  const own = {
+    POLYGYM_HOME: config.home,
+    POLYGYM_HOST: config.host,
+    POLYGYM_PORT: String(config.port),
+    POLYGYM_REDIS_URL: config.redisUrl ?? undefined,
+    POLYGYM_URL: config.url ?? undefined,
+    POLYGYM_TOKEN: config.token ?? undefined,
+    POLYGYM_EPISODES_PER_WORKER: String(config.episodesPerWorker),
+    POLYGYM_VERIFIERS_PER_WORKER: String(config.verifiersPerWorker),
+    POLYGYM_SANDBOX: config.tier,
+    POLYGYM_LOG_LEVEL: config.logLevel,
+    POLYGYM_PROCESS_ID: config.processId,
+  };
+  return withoutUndefined({ ...process.env, ...own }) as Record<string, string>; // undefined values are gone
+}

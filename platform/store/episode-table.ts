@@ -1,0 +1,251 @@
+import type { SQLInputValue, StatementSync } from "node:sqlite";
+import { type EpisodeRecord, EpisodeRecord as EpisodeRecordSchema, EpisodeState, Outcome } from "../../core/episode.ts";
+import type { Digest, EpisodeId } from "../../core/ids.ts";
+import type {
+  EpisodeCounts,
+  EpisodeFilter,
+  EpisodePage,
+  EpisodePatch,
+  EpisodeStore,
+  RecordGuard,
+} from "../../core/store.ts";
+import { Verdict } from "../../core/verifier.ts";
+import type { Database } from "./database.ts";
+import { cursorNumber, pageLimit, whereOf } from "./episode-query.ts";
+
+type Row = Record<string, unknown>;
+
+const recordOf = (row: Row): EpisodeRecord => EpisodeRecordSchema.parse(JSON.parse(String(row.record)));
+
+export interface EpisodeTableOptions {
+  readonly database: Database;
+  /** Keeps a copy of the record in the segments; resolves when it is durable. */
+  readonly keepCopy: (record: EpisodeRecord, bodyDigest: Digest) => Promise<void>;
+  readonly now: () => number;
+}
+
+/** Episode records and verdicts in SQLite. */
+export class EpisodeTable implements EpisodeStore {
+  readonly #database: Database;
+  readonly #keepCopy: EpisodeTableOptions["keepCopy"];
+  readonly #now: () => number;
+  readonly #select: StatementSync;
+  readonly #insert: StatementSync;
+  readonly #replace: StatementSync;
+  readonly #remove: StatementSync;
+
+  constructor({ database, keepCopy, now }: EpisodeTableOptions) {
+    this.#database = database;
+    this.#keepCopy = keepCopy;
+    this.#now = now;
+    const { sql } = database;
+    this.#select = sql.prepare("SELECT record, body_digest FROM episodes WHERE episode_id = ?");
+    this.#insert = sql.prepare(
+      `INSERT INTO episodes (episode_id, body_digest, owner, run, state, outcome, task, framework, split, scripted, updated_at, completion, record)
+       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, CASE WHEN ? THEN (SELECT coalesce(max(completion), 0) + 1 FROM episodes) END, ?)`,
+    );
+    this.#replace = sql.prepare(
+      `UPDATE episodes SET run = ?, state = ?, outcome = ?, updated_at = ?, record = ?,
+       completion = CASE WHEN ? THEN coalesce(completion, (SELECT coalesce(max(completion), 0) + 1 FROM episodes)) END
+       WHERE episode_id = ?`,
+    );
+    this.#remove = sql.prepare("DELETE FROM episodes WHERE episode_id = ? AND state = 'queued'");
+  }
+
+  async createEpisode(record: EpisodeRecord, bodyDigest: Digest) {
+    const taken = await this.#database.write(() => {
+      const row = this.#select.get(record.episode_id);
+      if (row === undefined) this.insert(record, bodyDigest);
+      return row;
+    });
+    if (taken !== undefined)
+      return { created: false, record: recordOf(taken), sameBody: taken.body_digest === bodyDigest };
+    try {
+      await this.#keepCopy(record, bodyDigest);
+    } catch (error) {
+      await this.#database.write(() => this.#remove.run(record.episode_id));
+      throw error;
+    }
+    return { created: true, record, sameBody: true };
+  }
+
+  /** Inside a transaction. */
+  insert(record: EpisodeRecord, bodyDigest: string): void {
+    const { environment: env } = record;
+    this.#insert.run(
+      record.episode_id,
+      bodyDigest,
+      record.owner,
+      record.run,
+      record.state,
+      record.outcome,
+      env.task_id,
+      env.framework,
+      env.split,
+      record.script === null ? 0 : 1,
+      record.updated_at,
+      record.state === "done" ? 1 : 0,
+      JSON.stringify(record),
+    );
+  }
+
+  /** Inside a transaction. */
+  replace(record: EpisodeRecord): void {
+    const done = record.state === "done" ? 1 : 0;
+    this.#replace.run(
+      record.run,
+      record.state,
+      record.outcome,
+      record.updated_at,
+      JSON.stringify(record),
+      done,
+      record.episode_id,
+    );
+  }
+
+  /** Inside a transaction, or alone. */
+  find(id: EpisodeId): EpisodeRecord | null {
+    const row = this.#select.get(id);
+    return row === undefined ? null : recordOf(row);
+  }
+
+  async episode(id: EpisodeId): Promise<EpisodeRecord | null> {
+    return this.#database.read(() => this.find(id));
+  }
+
+  async episodes(
+    filter: EpisodeFilter,
+    page: { after?: string | undefined; limit?: number | undefined },
+  ): Promise<EpisodePage> {
+    const where = whereOf(filter);
+    const limit = pageLimit(page.limit);
+    const after = cursorNumber(page.after);
+    const rows = await this.#rows(
+      `SELECT number, record FROM episodes WHERE ${where.text} AND number < ? ORDER BY number DESC LIMIT ?`,
+      [...where.values, after ?? Number.MAX_SAFE_INTEGER, limit + 1],
+    );
+    const shown = rows.slice(0, limit);
+    return { items: shown.map(recordOf), next: rows.length > limit ? String(shown.at(-1)?.number) : null };
+  }
+
+  async completions(filter: EpisodeFilter, page: { after?: string | undefined; limit?: number | undefined }) {
+    const where = whereOf(filter);
+    const limit = pageLimit(page.limit);
+    const rows = await this.#rows(
+      `SELECT completion, record FROM episodes WHERE ${where.text} AND completion > ? ORDER BY completion LIMIT ?`,
+      [...where.values, cursorNumber(page.after) ?? 0, limit + 1],
+    );
+    const shown = rows.slice(0, limit);
+    const cursors = shown.map((row) => String(row.completion));
+    return { items: shown.map(recordOf), cursors, next: rows.length > limit ? (cursors.at(-1) ?? null) : null };
+  }
+
+  async counts(filter: EpisodeFilter): Promise<EpisodeCounts> {
+    const where = whereOf(filter);
+    return countsOf(
+      await this.#rows(
+        `SELECT state, outcome, count(*) AS n FROM episodes WHERE ${where.text} GROUP BY state, outcome`,
+        where.values,
+      ),
+    );
+  }
+
+  async runs(filter: EpisodeFilter) {
+    const where = whereOf(filter);
+    const rows = await this.#rows(
+      `SELECT run, state, outcome, count(*) AS n, max(updated_at) AS last_at FROM episodes
+       WHERE ${where.text} AND run IS NOT NULL GROUP BY run, state, outcome`,
+      where.values,
+    );
+    return [...Map.groupBy(rows, (row) => String(row.run))]
+      .map(([run, parts]) => ({
+        run,
+        counts: countsOf(parts),
+        last_at: Math.max(...parts.map((p) => Number(p.last_at))),
+      }))
+      .sort((a, b) => b.last_at - a.last_at);
+  }
+
+  async unfinished(states: readonly EpisodeState[], olderThanMs: number): Promise<EpisodeRecord[]> {
+    if (states.length === 0) return [];
+    const marks = states.map(() => "?").join(", ");
+    const rows = await this.#rows(
+      `SELECT record FROM episodes WHERE state IN (${marks}) AND updated_at <= ? ORDER BY updated_at`,
+      [...states, this.#now() - olderThanMs],
+    );
+    return rows.map(recordOf);
+  }
+
+  async grantTerm(id: EpisodeId, worker: string, expected: number): Promise<EpisodeRecord | null> {
+    return this.#database.write(() => {
+      const record = this.find(id);
+      if (record === null || record.term !== expected) return null;
+      if (record.state === "verifying" || record.state === "done") return null;
+      const granted: EpisodeRecord = {
+        ...record,
+        worker,
+        term: expected + 1,
+        state: "booting",
+        pending_reason: null,
+        updated_at: this.#now(),
+      };
+      this.replace(granted);
+      return granted;
+    });
+  }
+
+  async update(id: EpisodeId, guard: RecordGuard, patch: EpisodePatch): Promise<EpisodeRecord | null> {
+    const updated = await this.#database.write(() => {
+      const row = this.#select.get(id);
+      if (row === undefined) return null;
+      const record = recordOf(row);
+      const allowed = guard.states === undefined ? record.state !== "done" : guard.states.includes(record.state);
+      if (record.term !== guard.term || !allowed) return null;
+      const next: EpisodeRecord = { ...record, ...patch, updated_at: this.#now() };
+      this.replace(next);
+      return { record: next, ended: next.state === "done" && record.state !== "done", digest: String(row.body_digest) };
+    });
+    if (updated === null) return null;
+    if (updated.ended) await this.#keepCopy(updated.record, updated.digest);
+    return updated.record;
+  }
+
+  async addVerdict(id: EpisodeId, verdict: Verdict): Promise<boolean> {
+    return this.#database.write(() => this.insertVerdict(id, verdict));
+  }
+
+  /** Inside a transaction. */
+  insertVerdict(id: EpisodeId, verdict: Verdict): boolean {
+    const { changes } = this.#database.sql
+      .prepare(
+        "INSERT OR IGNORE INTO verdicts (episode_id, verifier, version, attempt, verdict) VALUES (?, ?, ?, ?, ?)",
+      )
+      .run(id, verdict.verifier, verdict.version, verdict.attempt, JSON.stringify(verdict));
+    return Number(changes) === 1;
+  }
+
+  async verdicts(id: EpisodeId): Promise<Verdict[]> {
+    const rows = await this.#rows("SELECT verdict FROM verdicts WHERE episode_id = ? ORDER BY number", [id]);
+    return rows.map((row) => Verdict.parse(JSON.parse(String(row.verdict))));
+  }
+
+  #rows(text: string, values: readonly SQLInputValue[]): Promise<Row[]> {
+    return this.#database.read(() => this.#database.sql.prepare(text).all(...values));
+  }
+}
+
+function countsOf(rows: readonly Row[]): EpisodeCounts {
+  const state: Partial<Record<EpisodeState, number>> = {};
+  const outcome: Partial<Record<Outcome, number>> = {};
+  let total = 0;
+  for (const row of rows) {
+    const n = Number(row.n);
+    const inState = EpisodeState.parse(row.state);
+    total += n;
+    state[inState] = (state[inState] ?? 0) + n;
+    if (row.outcome === null) continue;
+    const ended = Outcome.parse(row.outcome);
+    outcome[ended] = (outcome[ended] ?? 0) + n;
+  }
+  return { total, state, outcome };
+}

@@ -1,0 +1,155 @@
+import { join } from "node:path";
+import { setImmediate as nextTurn } from "node:timers/promises";
+import { GymError } from "../../core/errors.ts";
+import { EpisodeEvent, type EventType, foldTerms } from "../../core/events.ts";
+import type { EpisodeId } from "../../core/ids.ts";
+import type { EventPage } from "../../core/store.ts";
+import { SegmentFile } from "./segment-file.ts";
+import type { IndexEntry } from "./segment-line.ts";
+
+const DEFAULT_PAGE_BYTES = 32 * 1024 * 1024;
+/** Lines this close are read at once. */
+const READ_GAP_BYTES = 16 * 1024;
+const READ_BYTES = 256 * 1024;
+/** After so much reading and parsing others get a turn. */
+const TURN_BYTES = 1024 * 1024;
+/** Index entries in memory, about 100 bytes each. */
+const MAX_ENTRIES = 300_000;
+
+export interface EventQuery {
+  readonly after?: number | undefined;
+  readonly maxBytes?: number | undefined;
+  readonly types?: readonly EventType[] | undefined;
+}
+
+interface Found extends IndexEntry {
+  readonly file: SegmentFile;
+}
+
+/** Reads the segments of every process below one folder. */
+export class EventReader {
+  readonly #dir: string;
+  readonly #segmentsOf: (id: EpisodeId) => readonly string[];
+  /** Least recently used first. */
+  readonly #files = new Map<string, SegmentFile>();
+
+  constructor(dir: string, segmentsOf: (id: EpisodeId) => readonly string[]) {
+    this.#dir = dir;
+    this.#segmentsOf = segmentsOf;
+  }
+
+  /** Which events there are is decided on the index alone; only those of the page are read. */
+  async events(id: EpisodeId, query: EventQuery = {}): Promise<EventPage> {
+    const files = this.#segmentsOf(id).map((name) => this.file(name));
+    for (const file of files) file.users++;
+    try {
+      const { page, more } = choosePage(foundIn(files, id), query);
+      const events = await readEvents(page);
+      return { events, next: more ? (page.at(-1)?.n ?? null) : null };
+    } finally {
+      for (const file of files) file.users--;
+      this.#evict();
+    }
+  }
+
+  /** A segment with what is in it now. */
+  file(name: string): SegmentFile {
+    const file = this.#files.get(name) ?? new SegmentFile(join(this.#dir, name));
+    this.#files.delete(name);
+    this.#files.set(name, file);
+    file.refresh();
+    return file;
+  }
+
+  close(): void {
+    for (const file of this.#files.values()) file.close();
+    this.#files.clear();
+  }
+
+  #evict(): void {
+    let entries = 0;
+    for (const file of this.#files.values()) entries += file.size;
+    for (const [name, file] of this.#files) {
+      if (entries <= MAX_ENTRIES) return;
+      if (file.users > 0) continue;
+      this.#files.delete(name);
+      entries -= file.size;
+      file.close();
+    }
+  }
+}
+
+function foundIn(files: readonly SegmentFile[], id: EpisodeId): Found[] {
+  const found = files.flatMap((file) => file.entries(id).map((entry) => ({ ...entry, file })));
+  return foldTerms(found.filter((entry) => entry.type !== "record"));
+}
+
+function choosePage(events: readonly Found[], query: EventQuery): { page: Found[]; more: boolean } {
+  const { after = -1, maxBytes = DEFAULT_PAGE_BYTES, types } = query;
+  const wanted = events.filter((e) => e.n > after && (types === undefined || types.some((type) => type === e.type)));
+  let bytes = 0;
+  let count = 0;
+  for (const entry of wanted) {
+    bytes += entry.length;
+    if (count > 0 && bytes > maxBytes) break;
+    count++;
+  }
+  return { page: wanted.slice(0, count), more: count < wanted.length };
+}
+
+async function readEvents(page: readonly Found[]): Promise<EpisodeEvent[]> {
+  const events = new Map<Found, EpisodeEvent>();
+  let sinceTurn = 0;
+  for (const span of spans(page)) {
+    const [first] = span.lines;
+    if (first === undefined) continue;
+    const bytes = first.file.read(span.start, span.end - span.start);
+    for (const line of span.lines) events.set(line, parseEvent(bytes, line, span.start));
+    sinceTurn += span.end - span.start;
+    if (sinceTurn < TURN_BYTES) continue;
+    sinceTurn = 0;
+    await nextTurn();
+  }
+  return page.flatMap((entry) => events.get(entry) ?? []);
+}
+
+function parseEvent(bytes: Buffer, line: Found, start: number): EpisodeEvent {
+  const at = line.offset - start;
+  try {
+    return EpisodeEvent.parse(JSON.parse(bytes.toString("utf8", at, at + line.length)));
+  } catch (error) {
+    throw new GymError(
+      "store_failed",
+      `event ${line.n} of ${line.episodeId} cannot be read at byte ${line.offset} of its segment`,
+      {
+        cause: error,
+      },
+    );
+  }
+}
+
+interface Span {
+  start: number;
+  end: number;
+  readonly lines: Found[];
+}
+
+/** Neighbouring lines of one file together. */
+function spans(page: readonly Found[]): Span[] {
+  const byFile = Map.groupBy(page, (entry) => entry.file);
+  const all: Span[] = [];
+  for (const entries of byFile.values()) {
+    let span: Span | null = null;
+    for (const entry of entries.toSorted((a, b) => a.offset - b.offset)) {
+      const end = entry.offset + entry.length;
+      if (span !== null && entry.offset - span.end <= READ_GAP_BYTES && end - span.start <= READ_BYTES) {
+        span.end = end;
+        span.lines.push(entry);
+        continue;
+      }
+      span = { start: entry.offset, end, lines: [entry] };
+      all.push(span);
+    }
+  }
+  return all;
+}
