@@ -1,6 +1,19 @@
-import { BackgroundJob } from "../core/records.ts";
+import type * as z from "zod";
+import { BackgroundJob as BackgroundJobRecord } from "../core/records.ts";
 import type { Client } from "./client.ts";
 import { CommandError, EXIT } from "./exit-codes.ts";
+
+/** An import or a validation as the API shows it. */
+export const BackgroundJob = BackgroundJobRecord.pick({
+  job_id: true,
+  kind: true,
+  state: true,
+  done: true,
+  total: true,
+  report: true,
+  error: true,
+});
+export type BackgroundJob = z.infer<typeof BackgroundJob>;
 
 /** Seconds of one waiting call; progress is shown between calls. */
 const WAIT_S = 1;

@@ -6,15 +6,16 @@ const MatrixRow = z.object({
   task_id: z.string(),
   framework: z.string(),
   verifiers: z.array(z.string()),
-  available: z.boolean(),
+  /** ok: served. misfit: the framework cannot express it. unavailable: no worker here can run it. */
+  status: z.enum(["ok", "misfit", "unavailable"]),
   reason: z.string().nullable(),
 });
 /** One task in one framework: which verifiers judge it there, or why it is not served. */
 export type MatrixRow = z.infer<typeof MatrixRow>;
-const Matrix = z.object({ items: z.array(MatrixRow) });
+const Matrix = z.object({ cells: z.array(MatrixRow) });
 
 export interface Selection {
-  /** Glob over task ids; `*` stays within one part of the id. */
+  /** Glob over task ids; `*` stands for any characters. */
   readonly tasks: string;
   /** Globs over framework ids, separated by commas. */
   readonly frameworks: string;
@@ -22,10 +23,9 @@ export interface Selection {
 
 /** The selected part of the matrix. Selecting nothing is an error: it must not look like success. */
 export async function selectRows(client: Client, { tasks, frameworks }: Selection): Promise<MatrixRow[]> {
-  const wantedTask = globs(tasks);
-  const wantedFramework = globs(frameworks);
-  const { items } = await client.get("/v1/matrix", Matrix);
-  const rows = items.filter((row) => wantedTask(row.task_id) && wantedFramework(row.framework));
+  const wanted = globs(frameworks);
+  const { cells } = await client.get("/v1/matrix", Matrix, { query: { task: tasks } });
+  const rows = cells.filter((row) => wanted(row.framework));
   if (rows.length === 0)
     throw new CommandError(
       EXIT.nothingMatched,
@@ -34,6 +34,8 @@ export async function selectRows(client: Client, { tasks, frameworks }: Selectio
     );
   return rows;
 }
+
+export const isServed = (row: MatrixRow): boolean => row.status === "ok";
 
 const TaskScripts = z.object({ scripts: z.object({ cheat: z.array(z.string()) }) });
 
@@ -49,7 +51,7 @@ export function globs(list: string): (name: string) => boolean {
       .trim()
       .split("*")
       .map((part) => part.replace(/[.+?^${}()|[\]\\]/g, "\\$&"));
-    return new RegExp(`^${parts.join("[^/]*")}$`);
+    return new RegExp(`^${parts.join(".*")}$`);
   });
   return (name) => patterns.some((pattern) => pattern.test(name));
 }

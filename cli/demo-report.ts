@@ -1,4 +1,4 @@
-import type { MatrixRow } from "./catalog.ts";
+import { isServed, type MatrixRow } from "./catalog.ts";
 import { type FinishedRollout, isMasked, passed } from "./rollouts.ts";
 
 interface Tally {
@@ -31,7 +31,7 @@ export interface DemoResult {
 }
 
 export function demoReport({ rows, finished, sandboxesLeft, wallMs }: DemoResult): DemoReport {
-  const served = rows.filter((row) => row.available);
+  const served = rows.filter(isServed);
   const count = (names: readonly string[]) => new Set(names).size;
   const of = (script: string) => finished.filter(({ rollout }) => rollout.script === script);
   // Gold must convince everybody; for the others any reward above 0 is a success they must not have.
@@ -74,7 +74,7 @@ export function cellState(
   verifier: string,
   finished: readonly FinishedRollout[],
 ): CellState {
-  if (row === undefined || !row.available || !row.verifiers.includes(verifier)) return "absent";
+  if (row === undefined || !isServed(row) || !row.verifiers.includes(verifier)) return "absent";
   const mine = finished.filter(({ rollout }) => rollout.task === row.task_id && rollout.framework === row.framework);
   if (mine.some(({ answer }) => isMasked(answer))) return "masked";
   const right = mine.every(({ rollout, answer }) =>

@@ -1,6 +1,6 @@
 import { setTimeout as wait } from "node:timers/promises";
 import * as z from "zod";
-import { cheatsOf, type MatrixRow, selectRows } from "../catalog.ts";
+import { cheatsOf, isServed, type MatrixRow, selectRows } from "../catalog.ts";
 import type { Client } from "../client.ts";
 import type { CommandContext } from "../context.ts";
 import { cellState, type DemoReport, type DemoResult, demoReport, isAsExpected } from "../demo-report.ts";
@@ -63,7 +63,7 @@ async function demo(context: CommandContext, options: DemoOptions): Promise<numb
 }
 
 async function planRollouts(client: Client, rows: readonly MatrixRow[]): Promise<Rollout[]> {
-  const served = rows.filter((row) => row.available);
+  const served = rows.filter(isServed);
   const cheats = new Map<string, readonly string[]>();
   for (const task of new Set(served.map((row) => row.task_id))) cheats.set(task, await cheatsOf(client, task));
   return served.flatMap(({ task_id: task, framework }): Rollout[] => [
@@ -75,7 +75,7 @@ async function planRollouts(client: Client, rows: readonly MatrixRow[]): Promise
 
 function* unavailable(rows: readonly MatrixRow[]): Generator<string> {
   for (const row of rows)
-    if (!row.available) yield `not served: ${row.task_id} in ${row.framework}: ${row.reason ?? "no reason given"}`;
+    if (!isServed(row)) yield `not served: ${row.task_id} in ${row.framework}: ${row.reason ?? "no reason given"}`;
 }
 
 function progressLine(terminal: Terminal, total: number, startedAt: number) {

@@ -1,8 +1,7 @@
 import { readFile } from "node:fs/promises";
 import { basename } from "node:path";
 import * as z from "zod";
-import { BackgroundJob } from "../../core/records.ts";
-import { finishJob } from "../background-job.ts";
+import { BackgroundJob, finishJob } from "../background-job.ts";
 import type { CommandContext } from "../context.ts";
 import { CommandError, EXIT } from "../exit-codes.ts";
 import type { Registry } from "../registry.ts";

@@ -1,6 +1,6 @@
 import { Option } from "commander";
 import { SCRIPTS, type ScriptName } from "../../core/policy.ts";
-import { cheatsOf, type MatrixRow, selectRows } from "../catalog.ts";
+import { cheatsOf, isServed, type MatrixRow, selectRows } from "../catalog.ts";
 import type { Client } from "../client.ts";
 import type { CommandContext } from "../context.ts";
 import { EXIT } from "../exit-codes.ts";
@@ -75,8 +75,7 @@ async function run(context: CommandContext, options: RunOptions): Promise<number
 
 async function plan(client: Client, rows: readonly MatrixRow[], { policy, attempts }: RunOptions): Promise<Rollout[]> {
   const rollouts: Rollout[] = [];
-  for (const { task_id: task, framework, available } of rows) {
-    if (!available) continue;
+  for (const { task_id: task, framework } of rows.filter(isServed)) {
     const variants = policy === "cheat" ? await cheatsOf(client, task) : [undefined];
     for (const variant of variants)
       for (let i = 0; i < attempts; i++) rollouts.push({ task, framework, script: policy, variant });

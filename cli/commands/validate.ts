@@ -1,6 +1,5 @@
 import * as z from "zod";
-import { BackgroundJob } from "../../core/records.ts";
-import { finishJob } from "../background-job.ts";
+import { BackgroundJob, finishJob } from "../background-job.ts";
 import type { CommandContext } from "../context.ts";
 import { CommandError, EXIT } from "../exit-codes.ts";
 import type { Registry } from "../registry.ts";
@@ -39,7 +38,7 @@ export function addValidate({ program, action }: Registry): void {
       "Proves tasks: the gold solution passes every verifier through every framework; doing nothing and every known cheat earn nothing.",
     )
     .argument("<glob>", "over task ids, e.g. 'humaneval/*'")
-    .option("--framework <globs>", "frameworks, separated by commas [all]")
+    .option("--framework <ids>", "frameworks, separated by commas [all]")
     .option("--verifier <ids>", "verifiers that count, separated by commas [each task's own list]")
     .action(action(validate));
 }
