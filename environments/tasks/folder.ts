@@ -3,8 +3,16 @@ import { mkdir, rename, rm, writeFile } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { parse, stringify } from "smol-toml";
 import * as z from "zod";
+import { GymError } from "../../core/errors.ts";
 import type { SandboxLimits } from "../../core/sandbox.ts";
-import { type FileTree, type ScriptedChange, type Task, TaskToml, type TaskVerifier } from "../../core/task.ts";
+import {
+  type FileTree,
+  type ScriptedChange,
+  type Task,
+  type TaskFile,
+  TaskToml,
+  type TaskVerifier,
+} from "../../core/task.ts";
 import { readTree, requireSafePath, requireText, subtree, taskInvalid, treeDigest } from "./folder-tree.ts";
 
 /**
@@ -58,27 +66,27 @@ export async function readTaskFolder(dir: string): Promise<Task> {
   };
 }
 
-export interface TaskFolderContent {
-  readonly toml: z.input<typeof TaskToml>;
-  readonly instruction: string;
-  /** Everything else by path below the task's folder: `environment/solution.py`, `tests/proxied/expected.json` … */
-  readonly files: Readonly<Record<string, string | Uint8Array>>;
-}
+/** The text of a `task.toml`. */
+export const taskTomlText = (toml: z.input<typeof TaskToml>): string => `${stringify(toml)}\n`;
+
+/** A file of a task folder that holds text. Scripts get the mode of a program. */
+export const textFile = (text: string, mode = 0o644): TaskFile => ({ data: Buffer.from(text), mode });
 
 /**
- * Writes a task folder whole or not at all, reads it back and answers the task; one that was there is replaced.
- * Content that breaks the format is `task_invalid`, and leaves nothing behind.
+ * Writes a task folder whole or not at all and answers the task that it reads as; one that was there is replaced.
+ * `tree` has every file of the folder, `task.toml` too. What breaks the format is `task_invalid` and leaves nothing behind.
  */
-export async function writeTaskFolder(dir: string, content: TaskFolderContent): Promise<Task> {
+export async function writeTaskFolder(dir: string, tree: FileTree): Promise<Task> {
   const fresh = join(dirname(dir), `.${basename(dir)}.${randomUUID()}`);
-  const all = { ...content.files, "task.toml": `${stringify(content.toml)}\n`, "instruction.md": content.instruction };
   try {
-    for (const [path, data] of Object.entries(all)) {
+    for (const [path, { data, mode }] of tree) {
       requireSafePath(path, dir);
       await mkdir(dirname(join(fresh, path)), { recursive: true });
-      await writeFile(join(fresh, path), data, { mode: path.endsWith(".sh") ? 0o755 : 0o644 });
+      await writeFile(join(fresh, path), data, { mode });
     }
-    const task = await readTaskFolder(fresh);
+    const task = await readTaskFolder(fresh).catch((error: unknown) => {
+      throw error instanceof GymError ? taskInvalid(dir, error.message.replaceAll(`${fresh}/`, ""), error) : error;
+    });
     await replaceFolder(fresh, dir);
     return task;
   } finally {
@@ -87,7 +95,7 @@ export async function writeTaskFolder(dir: string, content: TaskFolderContent): 
 }
 
 /** Puts `fresh` in the place of `dir`. */
-export async function replaceFolder(fresh: string, dir: string): Promise<void> {
+async function replaceFolder(fresh: string, dir: string): Promise<void> {
   await rm(dir, { recursive: true, force: true });
   await rename(fresh, dir);
 }
