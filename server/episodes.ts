@@ -1,0 +1,255 @@
+import type { CreateEpisode, CreateRollout, EpisodeAnswer } from "../core/api.ts";
+import { DEFAULT_EPISODE_LIMITS, type EpisodeRecord } from "../core/episode.ts";
+import { ProblemError } from "../core/errors.ts";
+import { canonicalJson, deriveSeed, type EpisodeId, newEpisodeId, sha256 } from "../core/ids.ts";
+import type { Task } from "../core/task.ts";
+import { lookAt } from "./answers.ts";
+import { actsOn, type Caller, seesEpisode } from "./auth/caller.ts";
+import type { Cell } from "./cells.ts";
+import { foldEpisode } from "./fold.ts";
+import type { Parts } from "./parts.ts";
+import { isOver, nextLook, type Wait, waitForEpisode } from "./wait.ts";
+
+const DEFAULT_IDLE_TIMEOUT_S = 86_400;
+const DEFAULT_WAIT_CAPACITY_S = 3_600;
+/** Silence after which a cancel is committed without the worker. */
+const CANCEL_PATIENCE_MS = 3_000;
+
+/** Who drives it: steps from outside, or a script inside. */
+export type CreateRequest =
+  | { readonly type: "episode"; readonly body: CreateEpisode }
+  | { readonly type: "rollout"; readonly body: CreateRollout };
+
+/** Makes the episode, or joins the one made before by the same body, and waits until it takes a step. */
+export async function createEpisode(
+  parts: Parts,
+  caller: Caller,
+  request: CreateRequest,
+  wait: Wait,
+): Promise<EpisodeAnswer> {
+  const made = await makeEpisode(parts, caller, request);
+  const settled =
+    request.type === "rollout"
+      ? (record: EpisodeRecord) => record.state === "done"
+      : (record: EpisodeRecord) => record.state !== "queued" && record.state !== "booting";
+  const record = await waitForEpisode(parts, made.episode_id, settled, wait);
+  return lookAt(parts, caller, record, { full: false });
+}
+
+/** As {@link createEpisode}, without waiting. */
+export async function makeEpisode(parts: Parts, caller: Caller, request: CreateRequest): Promise<EpisodeRecord> {
+  const { body } = request;
+  const digest = sha256(canonicalJson({ type: request.type, body }));
+  const known = body.episode_id === undefined ? null : await parts.store.episode(body.episode_id);
+  const wanted = known ?? (await newRecord(parts, caller, request));
+  const { created, record, sameBody } = await parts.store.createEpisode(wanted, digest);
+  if (!created) {
+    if (record.owner === caller.tokenId && sameBody) return rejoin(parts, record);
+    throw new ProblemError("conflict", `${record.episode_id} was made with another body`, "choose another episode_id");
+  }
+  const { environment, limits, seed } = record;
+  const head = { v: 1, episode_id: record.episode_id, n: 0, term: 0, at: record.created_at } as const;
+  await parts.store.append([{ ...head, type: "episode.created", environment, limits, seed }]);
+  await parts.queues.addEpisode({ episode_id: record.episode_id, term: 1 });
+  parts.log.info(
+    { episodeId: record.episode_id, taskId: environment.task_id, framework: environment.framework },
+    "episode created",
+  );
+  return record;
+}
+
+/** Whoever made it may have died before it was queued; a job that is there already is left alone. */
+async function rejoin(parts: Parts, record: EpisodeRecord): Promise<EpisodeRecord> {
+  if (record.state === "queued")
+    await parts.queues.addEpisode({ episode_id: record.episode_id, term: record.term + 1 });
+  return record;
+}
+
+async function newRecord(parts: Parts, caller: Caller, request: CreateRequest): Promise<EpisodeRecord> {
+  const { body } = request;
+  const cell = await parts.cells.resolve(caller, body);
+  const episodeId = body.episode_id ?? newEpisodeId();
+  const now = Date.now();
+  return {
+    episode_id: episodeId,
+    owner: caller.tokenId,
+    run: body.run ?? null,
+    labels: body.labels ?? {},
+    group: body.group ?? null,
+    policy:
+      request.type === "episode" ? (request.body.policy ?? null) : { name: `script/${request.body.policy.script}` },
+    environment: cell.environment,
+    limits: { ...DEFAULT_EPISODE_LIMITS, wall_s: cell.task.wallS, ...definedOf(body.limits ?? {}) },
+    seed: body.seed ?? (await seedFor(parts, cell, body, episodeId)),
+    script: request.type === "rollout" ? scriptOf(parts, cell.task, request.body.policy) : null,
+    idle_timeout_s: body.idle_timeout_s ?? DEFAULT_IDLE_TIMEOUT_S,
+    wait_capacity_s: body.wait_capacity_s ?? DEFAULT_WAIT_CAPACITY_S,
+    state: "queued",
+    pending_reason: null,
+    term: 0,
+    worker: null,
+    lost_terms: 0,
+    stop_reason: null,
+    failure: null,
+    outcome: null,
+    reward: null,
+    reward_status: "not_due",
+    trainable: null,
+    flags: [],
+    submission: null,
+    steps: 0,
+    created_at: now,
+    updated_at: now,
+    ended_at: null,
+    wall_used_ms: 0,
+    timing: { queued_ms: null, boot_ms: null },
+  };
+}
+
+type Defined<T> = { [K in keyof T]?: Exclude<T[K], undefined> };
+const definedOf = <T extends object>(values: T): Defined<T> =>
+  Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined)) as Defined<T>; // what the filter does
+
+/** Members of a group share a seed: they are attempts at the same environment. */
+async function seedFor(parts: Parts, cell: Cell, body: CreateEpisode | CreateRollout, id: EpisodeId): Promise<number> {
+  const { task_id, framework_profile } = cell.environment;
+  const attempt = body.group === undefined ? { episode: id } : { group: body.group.id };
+  return deriveSeed(await parts.store.secret(), ["episode", body.run ?? null, task_id, framework_profile, attempt]);
+}
+
+function scriptOf(parts: Parts, task: Task, wanted: CreateRollout["policy"]): NonNullable<EpisodeRecord["script"]> {
+  const policy = parts.catalog.policies.find((candidate) => candidate.id === wanted.script);
+  const variants = policy?.variants(task) ?? [];
+  const variant = wanted.variant ?? variants[0];
+  if (variant === undefined || !variants.includes(variant)) {
+    const detail =
+      variant === undefined ? `${task.id} has no ${wanted.script}` : `${task.id} has no ${wanted.script} ${variant}`;
+    throw new ProblemError(
+      "invalid_cell",
+      detail,
+      variants.length === 0 ? "choose another script" : `choose from: ${variants.join(", ")}`,
+    );
+  }
+  return { name: wanted.script, variant };
+}
+
+const noEpisode = (id: EpisodeId): ProblemError =>
+  new ProblemError("not_found", `there is no episode ${id}`, "GET /v1/episodes lists those you may see");
+
+/** The record, for somebody who may look at it. */
+export async function visibleEpisode(parts: Parts, caller: Caller, id: EpisodeId): Promise<EpisodeRecord> {
+  const record = await parts.store.episode(id);
+  if (record === null || !seesEpisode(caller, record)) throw noEpisode(id);
+  return record;
+}
+
+/** The record, for somebody who may step or cancel it. */
+export async function ownEpisode(parts: Parts, caller: Caller, id: EpisodeId): Promise<EpisodeRecord> {
+  const record = await visibleEpisode(parts, caller, id);
+  if (actsOn(caller, record)) return record;
+  throw new ProblemError(
+    "forbidden",
+    `${id} belongs to another token`,
+    "you may read it; only its owner or an operator acts on it",
+  );
+}
+
+/** Waits only while something is under way that needs no step. */
+export async function getEpisode(
+  parts: Parts,
+  caller: Caller,
+  id: EpisodeId,
+  options: { readonly wait: Wait; readonly full: boolean },
+): Promise<EpisodeAnswer> {
+  const first = await visibleEpisode(parts, caller, id);
+  using watch = parts.hub.watch(id);
+  for (let record = first; ; record = await visibleEpisode(parts, caller, id)) {
+    const over = isOver(options.wait);
+    if (over || record.state === "done" || record.state === "parked") return lookAt(parts, caller, record, options);
+    if (record.state === "ready") {
+      const answer = await lookAt(parts, caller, record, options);
+      if (answer.state !== "running") return answer;
+    }
+    await nextLook(watch, options.wait);
+  }
+}
+
+/** Ends it with outcome `cancelled`. Cancelling an ended one answers how it ended. */
+export async function cancelEpisode(parts: Parts, caller: Caller, id: EpisodeId, wait: Wait): Promise<EpisodeAnswer> {
+  const record = await ownEpisode(parts, caller, id);
+  if (record.state !== "done") {
+    if (record.worker !== null && record.state !== "verifying") await askWorker(parts, record, wait);
+    await commitCancel(parts, id);
+  }
+  return lookAt(parts, caller, await visibleEpisode(parts, caller, id), { full: false });
+}
+
+/** Lets the owner stop its sandbox first; it commits the end itself. */
+async function askWorker(parts: Parts, record: EpisodeRecord, wait: Wait): Promise<void> {
+  if (record.worker === null) return;
+  await parts.mailbox.toWorker(record.worker, {
+    type: "cancel",
+    episode_id: record.episode_id,
+    term: record.term,
+    server: parts.serverId,
+    correlation: "cancel",
+  });
+  const deadline = Math.min(wait.deadline, Date.now() + CANCEL_PATIENCE_MS);
+  await waitForEpisode(parts, record.episode_id, ({ state }) => state === "done", { deadline, signal: wait.signal });
+}
+
+/** Commits the end by compare-and-set when nobody did; an owner that still lives loses its next write. */
+async function commitCancel(parts: Parts, id: EpisodeId): Promise<void> {
+  for (;;) {
+    const record = await parts.store.episode(id);
+    if (record === null || record.state === "done") return;
+    const ended = await parts.store.update(
+      id,
+      { term: record.term },
+      {
+        state: "done",
+        pending_reason: null,
+        worker: null,
+        stop_reason: "cancelled",
+        outcome: "cancelled",
+        reward: null,
+        reward_status: "unavailable",
+        trainable: false,
+        ended_at: Date.now(),
+      },
+    );
+    if (ended === null) continue;
+    const { cursor } = await foldEpisode(parts.store, id);
+    const head = { v: 1, episode_id: id, term: ended.term, at: Date.now() } as const;
+    await parts.store.append([
+      {
+        ...head,
+        n: cursor + 1,
+        type: "reward.committed",
+        reward: null,
+        reward_status: "unavailable",
+        trainable: false,
+      },
+      { ...head, n: cursor + 2, type: "episode.ended", stop_reason: "cancelled", outcome: "cancelled", failure: null },
+    ]);
+    await parts.mailbox.broadcast({
+      type: "notice",
+      episode_id: id,
+      event: "done",
+      state: "done",
+      worker: null,
+      term: ended.term,
+      cursor: cursor + 2,
+      data: null,
+    });
+    return;
+  }
+}
+
+/** What a role may not see does not exist for it. */
+export const noTrajectory = (id: EpisodeId): ProblemError =>
+  new ProblemError(
+    "not_found",
+    `there is no trajectory of ${id}`,
+    "trajectories of scripts are for authors and operators",
+  );

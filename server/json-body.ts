@@ -1,0 +1,48 @@
+import { parse } from "secure-json-parse";
+import { ProblemError } from "../core/errors.ts";
+
+/** Deeper JSON than any body needs; parsers and validators recurse. */
+export const MAX_JSON_DEPTH = 64;
+
+/** Parses untrusted JSON: bounded depth, no `__proto__` and no `constructor.prototype`. */
+export function parseJson(text: string): unknown {
+  checkDepth(text);
+  try {
+    return parse(text, null, { protoAction: "error", constructorAction: "error" });
+  } catch (error) {
+    const detail = error instanceof Error ? error.message : String(error);
+    throw new ProblemError(
+      "invalid_request",
+      `the body is not valid JSON: ${detail.slice(0, 300)}`,
+      "send one JSON value, UTF-8",
+    );
+  }
+}
+
+function checkDepth(text: string): void {
+  let depth = 0;
+  let inString = false;
+  for (let i = 0; i < text.length; i++) {
+    const code = text.charCodeAt(i);
+    if (inString) {
+      if (code === 0x5c) i++;
+      else if (code === 0x22) inString = false;
+    } else if (code === 0x22) inString = true;
+    else if (code === 0x7b || code === 0x5b) {
+      if (++depth > MAX_JSON_DEPTH)
+        throw new ProblemError("invalid_request", `JSON deeper than ${MAX_JSON_DEPTH} levels`, "send a flatter body");
+    } else if (code === 0x7d || code === 0x5d) depth--;
+  }
+}
+
+/** Every problem with a value that a schema found, in one line. */
+export function describeIssues(
+  issues: readonly { path: readonly PropertyKey[]; message: string }[],
+  where: string,
+): string {
+  return issues
+    .slice(0, 10)
+    .map(({ path, message }) => `${[where, ...path.map(String)].join(".")}: ${message}`)
+    .join("; ")
+    .slice(0, 2_000);
+}

@@ -1,0 +1,50 @@
+import { QUEUE_NAMES } from "../core/jobs.ts";
+import type { Notice } from "./hub.ts";
+import type { Parts } from "./parts.ts";
+
+/** Sets the gauges that are asked for, not counted. */
+export async function refreshGauges(parts: Parts): Promise<void> {
+  const { metrics } = parts;
+  const [counts, workers] = await Promise.all([parts.queues.counts(), parts.occupancy.workers()]);
+  for (const queue of QUEUE_NAMES) {
+    for (const [state, jobs] of Object.entries(counts[queue])) metrics.queueJobs.set({ queue, state }, jobs);
+    const oldest = await parts.queues.oldestWaiting(queue);
+    metrics.queueOldestSeconds.set({ queue }, oldest === null ? 0 : Math.max(0, Date.now() - oldest) / 1_000);
+  }
+  metrics.workers.reset();
+  metrics.sandboxes.reset();
+  metrics.loopLagSeconds.reset();
+  for (const worker of workers) {
+    metrics.workers.inc({ state: worker.state });
+    metrics.sandboxes.inc({ tier: worker.tier ?? "none", host: worker.host }, worker.sandboxes);
+    metrics.loopLagSeconds.set({ process: worker.id }, worker.loop_p99_ms / 1_000);
+  }
+  metrics.loopLagSeconds.set({ process: parts.serverId }, parts.loopP99() / 1_000);
+}
+
+/** Counts an episode when its end is said. */
+export function countEpisode(parts: Parts, notice: Notice): void {
+  if (notice.event !== "done") return;
+  count(parts, notice).catch((error: unknown) => parts.log.warn({ err: error }, "episode not counted"));
+}
+
+async function count({ metrics, store }: Parts, notice: Notice): Promise<void> {
+  const record = await store.episode(notice.episode_id);
+  if (record === null || record.outcome === null) return;
+  const { framework } = record.environment;
+  metrics.episodes.inc({ framework, outcome: record.outcome });
+  const { queued_ms, boot_ms } = record.timing;
+  if (queued_ms !== null) metrics.episodeSeconds.observe({ phase: "queue" }, queued_ms / 1_000);
+  if (boot_ms !== null) {
+    metrics.episodeSeconds.observe({ phase: "boot" }, boot_ms / 1_000);
+    metrics.sandboxBootSeconds.observe(boot_ms / 1_000);
+  }
+  metrics.episodeSeconds.observe({ phase: "rollout" }, record.wall_used_ms / 1_000);
+  for (const signal of record.flags) metrics.hackFlags.inc({ signal });
+  if (record.reward === null) {
+    metrics.masked.inc({ cause: record.stop_reason ?? "unknown" });
+    return;
+  }
+  metrics.rewardSum.inc({ framework }, record.reward);
+  metrics.rewardCount.inc({ framework });
+}
