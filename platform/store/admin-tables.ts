@@ -15,12 +15,12 @@ export interface AdminTablesOptions {
 
 /** Tokens, logins, idempotency keys and background jobs in SQLite. They are not in the segments. */
 export function adminTables({ database, secret, now }: AdminTablesOptions): AdminStore {
-  return { ...tokenTables(database), ...idempotencyTable(database, now), ...jobTable(database), secret };
+  return { ...tokenTables(database, now), ...idempotencyTable(database, now), ...jobTable(database), secret };
 }
 
 type TokenStore = Pick<AdminStore, "addToken" | "tokenByHash" | "tokens" | "revokeToken" | "putLogin" | "takeLogin">;
 
-function tokenTables(database: Database): TokenStore {
+function tokenTables(database: Database, now: () => number): TokenStore {
   const { sql } = database;
   const insert = sql.prepare("INSERT INTO tokens (id, hash, record) VALUES (?, ?, ?)");
   const byHash = sql.prepare("SELECT record FROM tokens WHERE hash = ?");
@@ -42,12 +42,12 @@ function tokenTables(database: Database): TokenStore {
         const row = byId.get(id);
         const token = row === undefined ? null : parse(row);
         if (token === null || token.revoked_at !== null) return false;
-        replace.run(JSON.stringify({ ...token, revoked_at: Date.now() }), id);
+        replace.run(JSON.stringify({ ...token, revoked_at: now() }), id);
         return true;
       }),
     putLogin: (hash, tokenId, expiresAt) =>
       database.write(() => {
-        sql.prepare("DELETE FROM logins WHERE expires_at < ?").run(Date.now() - DAY_MS);
+        sql.prepare("DELETE FROM logins WHERE expires_at < ?").run(now() - DAY_MS);
         sql
           .prepare("INSERT OR REPLACE INTO logins (hash, token_id, expires_at) VALUES (?, ?, ?)")
           .run(hash, tokenId, expiresAt);
