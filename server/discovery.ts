@@ -1,7 +1,7 @@
 import * as z from "zod";
 import type { Framework } from "../core/framework.ts";
 import { JsonObject } from "../core/json.ts";
-import { ScriptName, ScriptName } from "../core/policy.ts";
+import { ScriptName } from "../core/policy.ts";
 import type { Task } from "../core/task.ts";
 import { Split, TaskSummary } from "../core/task.ts";
 import type { Verifier } from "../core/verifier.ts";
@@ -18,7 +18,6 @@ export const TaskDetail = TaskItem.extend({
   files: z.array(z.object({ path: z.string(), bytes: z.int() })).describe("starting files of the workspace"),
   wall_s: z.number(),
   frameworks: z.array(z.object({ id: z.string(), misfit: z.string().nullable() })),
-  scripts: z.record(ScriptName, z.array(z.string())).describe("variants of each script; for authors and operators"),
   scripts: z
     .partialRecord(ScriptName, z.array(z.string()))
     .optional()
@@ -86,13 +85,6 @@ export async function taskDetail(parts: Parts, caller: Caller, id: string): Prom
 
 const scriptsOf = (parts: Parts, task: Task): NonNullable<TaskDetail["scripts"]> =>
   Object.fromEntries(parts.catalog.policies.map((policy) => [policy.id, [...policy.variants(task)]]));
-
-/** Names of cheats tell what is checked. */
-function scriptsOf(parts: Parts, caller: Caller, task: Task): TaskDetail["scripts"] {
-  const variants = (id: ScriptName): string[] =>
-    seesScripts(caller) ? [...(parts.catalog.policies.find((policy) => policy.id === id)?.variants(task) ?? [])] : [];
-  return { gold: variants("gold"), nothing: variants("nothing"), cheat: variants("cheat") };
-}
 
 export function frameworkItem(framework: Framework): FrameworkItem {
   const { id, version, title, description, split, family, accepts, axes, needs, intents } = framework;

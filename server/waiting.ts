@@ -18,7 +18,7 @@ export const WaitQuery = z.object({
 
 /** `Prefer: respond-async` answers at once, whatever `wait_s` says. */
 function waitSeconds(request: FastifyRequest, asked: number | undefined, otherwise: number): number {
-  const prefer = request.headers["prefer"];
+  const prefer = request.headers.prefer;
   const wishes = (Array.isArray(prefer) ? prefer.join(",") : (prefer ?? "")).split(/[,;]/);
   return wishes.some((wish) => wish.trim().toLowerCase() === "respond-async") ? 0 : (asked ?? otherwise);
 }

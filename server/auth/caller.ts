@@ -37,8 +37,6 @@ export const actsOn = (caller: Caller, record: Owned): boolean =>
 export const seesTrajectory = (caller: Caller, record: Pick<EpisodeRecord, "script">): boolean =>
   record.script === null || seesScripts(caller);
 
-export const seesScripts = (caller: Caller): boolean => has(caller, "author", "operator");
-
 export function seesVerdict(caller: Caller, role: VerdictRole): boolean {
   if (role === "train") return true;
   return role === "shadow" ? has(caller, "viewer", "evaluator", "author", "operator") : has(caller, "evaluator");

@@ -57,7 +57,7 @@ export async function* replayed(
   for await (const event of viewedEvents(parts, caller, record)) {
     if (event.n <= after) continue;
     for (const frame of framesOf(record, event)) yield frame;
-    if (event.body["type"] === "episode.ended") {
+    if (event.body.type === "episode.ended") {
       const ended = await parts.store.episode(record.episode_id);
       if (ended !== null) yield { ...(await doneEvent(parts, caller, ended, event.cursor)), cursor: event.n };
     }
@@ -67,11 +67,11 @@ export async function* replayed(
 function framesOf(record: EpisodeRecord, { n, body }: ViewedEvent): EventFrame[] {
   const head = { event: "observation" as const, episode_id: record.episode_id, cursor: n };
   const observations: unknown[] =
-    body["type"] === "framework.opened" ? [body["observation"]] : body["type"] === "step.observed" ? listOf(body) : [];
+    body.type === "framework.opened" ? [body.observation] : body.type === "step.observed" ? listOf(body) : [];
   return observations.map((observation) => ({ ...head, observation }));
 }
 
-const listOf = (body: JsonObject): unknown[] => (Array.isArray(body["observations"]) ? body["observations"] : []);
+const listOf = (body: JsonObject): unknown[] => (Array.isArray(body.observations) ? body.observations : []);
 
 /** Whether a notice is news to somebody who was told everything up to `cursor`. */
 export const isNews = (notice: Notice, cursor: number): boolean =>
