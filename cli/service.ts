@@ -34,10 +34,11 @@ export interface ServiceOptions {
   readonly anyPort: boolean;
   /** Told of processes that died and of restarts. */
   readonly onEvent: (line: string) => void;
+  readonly signal: AbortSignal;
 }
 
 /** Starts Redis (unless one is configured), one server process and the worker processes, and keeps them running. */
-export async function startService({ config, anyPort, onEvent }: ServiceOptions): Promise<RunningService> {
+export async function startService({ config, anyPort, onEvent, signal }: ServiceOptions): Promise<RunningService> {
   const port = await freePort(config.host, config.port, { orAny: anyPort });
   if (port === null)
     throw new CommandError(
@@ -69,6 +70,7 @@ export async function startService({ config, anyPort, onEvent }: ServiceOptions)
   await Promise.all([server, ...workers].map((child) => child.start()));
   await until(() => answers(`${url}/health/live`), {
     deadlineMs: LISTEN_DEADLINE_MS,
+    signal,
     otherwise: () =>
       new CommandError(EXIT.infra, `the server does not listen on ${url}`, `its log: ${join(logDir, "server.log")}`),
   });

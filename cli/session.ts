@@ -31,7 +31,7 @@ export async function openSession(context: CommandContext): Promise<Session> {
   const url = await serviceOfHome(context);
   if (url !== null) return guest(url, await tokenOf(config));
   context.terminal.note("no service answers: starting one for this command");
-  const service = await startService({ config, anyPort: true, onEvent: context.terminal.warn });
+  const service = await startService({ config, anyPort: true, onEvent: context.terminal.warn, signal: context.signal });
   await service.workersReady(context.signal);
   return {
     client: new Client({ url: service.url, token: await tokenOf(config) }),

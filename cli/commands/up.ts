@@ -37,7 +37,7 @@ async function up(context: CommandContext, _options: UpOptions): Promise<number>
       `already up: process ${running.pid} serves ${config.home} at ${running.url}`,
       "stop it first, or set POLYGYM_HOME to another folder",
     );
-  await using service = await startService({ config, anyPort: false, onEvent: terminal.warn });
+  await using service = await startService({ config, anyPort: false, onEvent: terminal.warn, signal: context.signal });
   const client = new Client({ url: service.url, token: await tokenOf(config) });
   if (terminal.json) terminal.print(JSON.stringify({ url: service.url, pid: process.pid }));
   else {
