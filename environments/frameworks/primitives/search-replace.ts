@@ -236,7 +236,7 @@ export function similarLines(search: string, text: string): string {
 
 /** Length of the longest common subsequence. */
 function commonLines(a: readonly string[], b: readonly string[]): number {
-  let row = new Array<number>(b.length + 1).fill(0);
+  let row: number[] = [0, ...b.map(() => 0)];
   for (const line of a) {
     const next = [0];
     b.forEach((other, j) => {

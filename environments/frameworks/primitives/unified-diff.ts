@@ -141,7 +141,7 @@ function readGitHeader(head: GitHead, line: string, at: number): boolean {
   const value = (prefix: string): string => nameOf(line.slice(prefix.length), at) ?? "";
   const mode = /^(new file|deleted file|old|new) mode (\d{6})\s*$/.exec(line);
   if (mode?.[2] !== undefined) {
-    if (!/^100/.test(mode[2]))
+    if (!mode[2].startsWith("100"))
       throw new DiffError(at, `mode ${mode[2]} (a link or a submodule) cannot be applied`, "unsupported");
     if (mode[1] === "new file") head.from = null;
     if (mode[1] === "deleted file") head.to = null;
