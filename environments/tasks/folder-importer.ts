@@ -77,8 +77,8 @@ async function untar(upload: Uint8Array): Promise<FileTree> {
       if (type !== "file" && type !== "contiguous-file" && type !== "directory")
         throw taskInvalid("folder import", `${name} is a ${type}; only files and folders may be in a task`);
       const chunks: Uint8Array[] = [];
-      const body: AsyncIterable<Uint8Array> = entry; // the stream's own type leaves its chunks open
-      for await (const chunk of body) {
+      for await (const chunk of entry) {
+        if (!(chunk instanceof Uint8Array)) continue; // the stream's type leaves its chunks open; they are bytes
         bytes += chunk.length;
         if (bytes > MAX_UNPACKED_BYTES)
           throw taskInvalid("folder import", `more than ${MAX_UNPACKED_BYTES} bytes unpacked`);
