@@ -213,6 +213,18 @@ test.each(saying("run"))("$id: a long output is cut to observationChars", async 
   expect(length).toBeLessThan(500 + 700);
 });
 
+test.each(saying("run"))("$id: an abort ends a running command at once", async ({ framework }) => {
+  await using session = await openSession(framework, sandbox);
+  const [action] = framework.encode([{ type: "run", command: "echo started; sleep 60" }, finish], viewOf({}));
+  if (action === undefined) throw new Error("no action");
+  const controller = new AbortController();
+  const step = session.step(action, {
+    signal: controller.signal,
+    onOutput: () => controller.abort(new Error("stop")),
+  });
+  await expect(step).rejects.toThrow();
+});
+
 const strange = fc.oneof(
   fc.string({ unit: "binary" }),
   fc.json(),

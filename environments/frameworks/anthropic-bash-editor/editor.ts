@@ -10,6 +10,8 @@ const COMMANDS = ["view", "create", "str_replace", "insert"] as const;
 type Command = (typeof COMMANDS)[number];
 /** Lines around an edit in the snippet that shows it. */
 const SNIPPET_LINES = 4;
+/** A file beyond this is not read: splitting and searching it would hold the worker. */
+const MAX_FILE_BYTES = 4 * 1024 * 1024;
 /** Entries of a folder listing; what is beyond would be clipped anyway. */
 const MAX_ENTRIES = 20_000;
 
@@ -85,7 +87,7 @@ function missingParameter(command: Command, input: Input): string | null {
 type Read = { readonly ok: true; readonly text: string } | { readonly ok: false; readonly message: string };
 
 async function readText(path: string, { sandbox }: EditorOptions): Promise<Read> {
-  const bytes = await sandbox.read(path);
+  const bytes = await sandbox.read(path, { maxBytes: MAX_FILE_BYTES });
   if (!bytes.ok) return { ok: false, message: `Ran into ${bytes.message} while trying to read ${path}` };
   const text = decodeStrict(bytes.value);
   return text === null

@@ -91,6 +91,7 @@ export class PersistentShell implements AsyncDisposable {
       return { ...this.#live, stdout, stderr };
     } finally {
       signal.removeEventListener("abort", abandon);
+      if (signal.aborted) this.#live = { status: "timed_out" };
     }
   }
 
