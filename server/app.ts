@@ -18,6 +18,7 @@ import { problemOf, registerProblems, sendProblem } from "./problems.ts";
 import type { App } from "./routes/app.ts";
 import { jobRoutes, uploadRoutes } from "./routes/authoring.ts";
 import { batchRoutes, verifyRoute } from "./routes/batch.ts";
+import { branchingRoutes } from "./routes/branching.ts";
 import { discoveryRoutes, occupancyRoutes } from "./routes/discovery.ts";
 import { actingRoutes, lookingRoutes } from "./routes/episodes.ts";
 import { healthRoutes } from "./routes/health.ts";
@@ -135,6 +136,7 @@ function registerRoutes(app: App, parts: Parts, tokens: Tokens): void {
   discoveryRoutes(app, parts);
   occupancyRoutes(app, parts);
   actingRoutes(app, parts);
+  branchingRoutes(app, parts);
   lookingRoutes(app, parts);
   batchRoutes(app, parts);
   verifyRoute(app, parts);

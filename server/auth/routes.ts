@@ -32,6 +32,8 @@ export const ROUTES = {
   "DELETE /v1/episodes/:id": anyOwner,
   "POST /v1/episodes/:id/step": acting,
   "POST /v1/episodes/:id/finish": acting,
+  "POST /v1/episodes/:id/fork": acting,
+  "POST /v1/episodes/:id/snapshot": acting,
   "GET /v1/episodes/:id/trajectory": all,
   "GET /v1/episodes/:id/verdicts": all,
   "POST /v1/batch/episodes": acting,

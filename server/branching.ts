@@ -1,0 +1,112 @@
+import type { EpisodeAnswer } from "../core/api.ts";
+import type { EpisodeRecord } from "../core/episode.ts";
+import { ProblemError } from "../core/errors.ts";
+import type { EpisodeEvent } from "../core/events.ts";
+import { canonicalJson, deriveSeed, type EpisodeId, newEpisodeId, sha256 } from "../core/ids.ts";
+import { lookAt } from "./answers.ts";
+import type { Caller } from "./auth/caller.ts";
+import { ownEpisode } from "./episodes.ts";
+import type { Parts } from "./parts.ts";
+import { isOver, nextLook, type Wait } from "./wait.ts";
+
+/** Children of one call. */
+export const MAX_CHILDREN = 64;
+/** How often the owner is asked again to park: mail may be lost. */
+const ASK_AGAIN_MS = 2_000;
+
+/** Parks the episode at its step boundary: its workspace is then durable, and its next step revives it. */
+export async function snapshotEpisode(parts: Parts, caller: Caller, id: EpisodeId, wait: Wait): Promise<EpisodeAnswer> {
+  return lookAt(parts, caller, await parkedEpisode(parts, caller, id, wait), { full: false });
+}
+
+/**
+ * Children that go on from the episode's step boundary: the same workspace, shell and conversation, their own ids and
+ * seeds. Parent and children share the stored workspace; each is revived by its own next step.
+ */
+export async function forkEpisode(
+  parts: Parts,
+  caller: Caller,
+  id: EpisodeId,
+  n: number,
+  wait: Wait,
+): Promise<EpisodeAnswer[]> {
+  const parent = await parkedEpisode(parts, caller, id, wait);
+  const history = await wholeHistory(parts, parent);
+  const secret = await parts.store.secret();
+  const children: EpisodeAnswer[] = [];
+  for (let index = 0; index < n; index++) {
+    const childId = newEpisodeId();
+    const child = childOf(parent, childId, deriveSeed(secret, ["fork", parent.episode_id, childId]), caller);
+    await parts.store.append(history.map((event) => eventOfChild(event, child)));
+    await parts.store.createEpisode(child, sha256(canonicalJson({ forked_from: parent.episode_id, childId })));
+    children.push(await lookAt(parts, caller, child, { full: true }));
+  }
+  parts.log.info({ episodeId: id, children: n }, "episode forked");
+  return children;
+}
+
+async function parkedEpisode(parts: Parts, caller: Caller, id: EpisodeId, wait: Wait): Promise<EpisodeRecord> {
+  using watch = parts.hub.watch(id);
+  let askedAt = Number.NEGATIVE_INFINITY;
+  for (;;) {
+    const record = await ownEpisode(parts, caller, id);
+    if (record.state === "parked") return record;
+    checkBranchable(record);
+    if (isOver(wait))
+      throw new ProblemError(
+        "unavailable",
+        `${id} is ${record.state}: it did not reach a step boundary in time`,
+        "send the same call again",
+        { retryAfterS: 1 },
+      );
+    if (record.state === "ready" && record.worker !== null && Date.now() - askedAt > ASK_AGAIN_MS) {
+      askedAt = Date.now();
+      const address = { episode_id: id, term: record.term, server: parts.serverId, correlation: "park" };
+      await parts.mailbox.toWorker(record.worker, { type: "park", ...address });
+    }
+    await nextLook(watch, wait);
+  }
+}
+
+function checkBranchable(record: EpisodeRecord): void {
+  if (record.script !== null)
+    throw new ProblemError(
+      "invalid_request",
+      `${record.episode_id} is driven by a script`,
+      "make an episode and step it yourself",
+    );
+  if (record.state === "verifying" || record.state === "done")
+    throw new ProblemError("finished", `${record.episode_id} has ended`, "fork an episode before its last step");
+}
+
+async function wholeHistory(parts: Parts, parent: EpisodeRecord): Promise<EpisodeEvent[]> {
+  const events: EpisodeEvent[] = [];
+  for (let after: number | null = -1; after !== null; ) {
+    const page = await parts.store.events(parent.episode_id, { after });
+    events.push(...page.events);
+    after = page.next;
+  }
+  return events.filter((event) => event.type !== "term.granted").map((event, n) => ({ ...event, n, term: 0 }));
+}
+
+function childOf(parent: EpisodeRecord, childId: EpisodeId, seed: number, caller: Caller): EpisodeRecord {
+  const now = Date.now();
+  return {
+    ...parent,
+    episode_id: childId,
+    owner: caller.tokenId,
+    labels: { ...parent.labels, forked_from: parent.episode_id },
+    group: null,
+    seed,
+    term: 0,
+    worker: null,
+    lost_terms: 0,
+    created_at: now,
+    updated_at: now,
+  };
+}
+
+const eventOfChild = (event: EpisodeEvent, child: EpisodeRecord): EpisodeEvent =>
+  event.type === "episode.created"
+    ? { ...event, episode_id: child.episode_id, seed: child.seed }
+    : { ...event, episode_id: child.episode_id };
