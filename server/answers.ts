@@ -5,6 +5,7 @@ import {
   isTerminated,
   isTruncated,
   type PendingReason,
+  type StopReason,
 } from "../core/episode.ts";
 import type { Observation } from "../core/messages.ts";
 import type { Verdict, VerdictView } from "../core/verifier.ts";
@@ -21,6 +22,8 @@ export interface StepPart {
   readonly own_ms: number;
   readonly steps: number;
   readonly wall_used_ms: number;
+  /** Set on the step that ends the episode. */
+  readonly stop_reason: StopReason | null;
 }
 
 export interface AnswerParts {

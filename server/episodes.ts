@@ -1,7 +1,8 @@
 import type { CreateEpisode, CreateRollout, EpisodeAnswer } from "../core/api.ts";
-import { DEFAULT_EPISODE_LIMITS, type EpisodeRecord } from "../core/episode.ts";
+import type { EpisodeRecord } from "../core/episode.ts";
 import { ProblemError } from "../core/errors.ts";
 import { canonicalJson, deriveSeed, type EpisodeId, newEpisodeId, sha256 } from "../core/ids.ts";
+import { createdEvent, newEpisodeRecord } from "../core/new-episode.ts";
 import type { Task } from "../core/task.ts";
 import { lookAt } from "./answers.ts";
 import { actsOn, type Caller, seesEpisode } from "./auth/caller.ts";
@@ -10,8 +11,6 @@ import { foldEpisode } from "./fold.ts";
 import type { Parts } from "./parts.ts";
 import { isOver, nextLook, type Wait, waitForEpisode } from "./wait.ts";
 
-const DEFAULT_IDLE_TIMEOUT_S = 86_400;
-const DEFAULT_WAIT_CAPACITY_S = 3_600;
 /** Silence after which a cancel is committed without the worker. */
 const CANCEL_PATIENCE_MS = 3_000;
 
@@ -47,9 +46,8 @@ export async function makeEpisode(parts: Parts, caller: Caller, request: CreateR
     if (record.owner === caller.tokenId && sameBody) return rejoin(parts, record);
     throw new ProblemError("conflict", `${record.episode_id} was made with another body`, "choose another episode_id");
   }
-  const { environment, limits, seed } = record;
-  const head = { v: 1, episode_id: record.episode_id, n: 0, term: 0, at: record.created_at } as const;
-  await parts.store.append([{ ...head, type: "episode.created", environment, limits, seed }]);
+  const { environment } = record;
+  await parts.store.append([createdEvent(record)]);
   await parts.queues.addEpisode({ episode_id: record.episode_id, term: 1 });
   parts.log.info(
     { episodeId: record.episode_id, taskId: environment.task_id, framework: environment.framework },
@@ -69,52 +67,34 @@ async function newRecord(parts: Parts, caller: Caller, request: CreateRequest): 
   const { body } = request;
   const cell = await parts.cells.resolve(caller, body);
   const episodeId = body.episode_id ?? newEpisodeId();
-  const now = Date.now();
-  return {
-    episode_id: episodeId,
+  return newEpisodeRecord({
+    episodeId,
     owner: caller.tokenId,
-    run: body.run ?? null,
-    labels: body.labels ?? {},
-    group: body.group ?? null,
-    policy:
-      request.type === "episode" ? (request.body.policy ?? null) : { name: `script/${request.body.policy.script}` },
     environment: cell.environment,
-    limits: { ...DEFAULT_EPISODE_LIMITS, wall_s: cell.task.wallS, ...definedOf(body.limits ?? {}) },
-    seed: body.seed ?? (await seedFor(parts, cell, body, episodeId)),
+    run: body.run,
+    labels: body.labels,
+    group: body.group,
+    policy: request.type === "episode" ? request.body.policy : { name: `script/${request.body.policy.script}` },
+    limits: body.limits,
+    taskWallS: cell.task.wallS,
+    seed: body.seed ?? (await groupSeed(parts, cell, body)),
     script: request.type === "rollout" ? scriptOf(parts, cell.task, request.body.policy) : null,
-    idle_timeout_s: body.idle_timeout_s ?? DEFAULT_IDLE_TIMEOUT_S,
-    wait_capacity_s: body.wait_capacity_s ?? DEFAULT_WAIT_CAPACITY_S,
-    state: "queued",
-    pending_reason: null,
-    term: 0,
-    worker: null,
-    lost_terms: 0,
-    stop_reason: null,
-    failure: null,
-    outcome: null,
-    reward: null,
-    reward_status: "not_due",
-    trainable: null,
-    flags: [],
-    submission: null,
-    steps: 0,
-    created_at: now,
-    updated_at: now,
-    ended_at: null,
-    wall_used_ms: 0,
-    timing: { queued_ms: null, boot_ms: null },
-  };
+    idleTimeoutS: body.idle_timeout_s,
+    waitCapacityS: body.wait_capacity_s,
+    secret: await parts.store.secret(),
+    now: Date.now(),
+  });
 }
 
-type Defined<T> = { [K in keyof T]?: Exclude<T[K], undefined> };
-const definedOf = <T extends object>(values: T): Defined<T> =>
-  Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined)) as Defined<T>; // what the filter does
-
-/** Members of a group share a seed: they are attempts at the same environment. */
-async function seedFor(parts: Parts, cell: Cell, body: CreateEpisode | CreateRollout, id: EpisodeId): Promise<number> {
-  const { task_id, framework_profile } = cell.environment;
-  const attempt = body.group === undefined ? { episode: id } : { group: body.group.id };
-  return deriveSeed(await parts.store.secret(), ["episode", body.run ?? null, task_id, framework_profile, attempt]);
+/** Members of a group share a seed: they are attempts at the same environment. Undefined: one of the episode's own. */
+async function groupSeed(
+  parts: Parts,
+  { environment }: Cell,
+  { group, run }: CreateEpisode | CreateRollout,
+): Promise<number | undefined> {
+  if (group === undefined) return undefined;
+  const key = ["group", run ?? null, environment.task_id, environment.framework_profile, group.id];
+  return deriveSeed(await parts.store.secret(), key);
 }
 
 function scriptOf(parts: Parts, task: Task, wanted: CreateRollout["policy"]): NonNullable<EpisodeRecord["script"]> {

@@ -3,11 +3,13 @@ import type { Digest, EpisodeId } from "../core/ids.ts";
 import type { Action, Message, Observation, ToolSchema } from "../core/messages.ts";
 import type { EventStore } from "../core/store.ts";
 
+type StepObservedEvent = Extract<EpisodeEvent, { type: "step.observed" }>;
+
 /** One step as the events tell it. */
 export interface FoldedStep {
   readonly bodyDigest: Digest;
   /** Null while it runs, or when its owner was lost. */
-  observed: Extract<EpisodeEvent, { type: "step.observed" }> | null;
+  observed: StepObservedEvent | null;
 }
 
 interface Conversation {
@@ -25,14 +27,17 @@ export class EpisodeFold {
   /** Number of the last event; -1 before the first. */
   cursor = -1;
   lastAt: number | null = null;
-  lastStep: Extract<EpisodeEvent, { type: "step.observed" }> | null = null;
+  lastStep: StepObservedEvent | null = null;
 
   apply(event: EpisodeEvent): void {
     this.cursor = event.n;
     this.lastAt = event.at;
-    if (event.type === "framework.opened") return this.#observe(event.observation);
-    if (event.type === "step.accepted") return this.#accept(event);
-    if (event.type !== "step.observed") return;
+    if (event.type === "framework.opened") this.#observe(event.observation);
+    else if (event.type === "step.accepted") this.#accept(event);
+    else if (event.type === "step.observed") this.#answer(event);
+  }
+
+  #answer(event: StepObservedEvent): void {
     const step = this.#conversations.get(event.conversation)?.steps.get(event.seq);
     if (step !== undefined) step.observed = event;
     this.lastStep = event;

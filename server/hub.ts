@@ -82,11 +82,13 @@ export class MailHub {
         for (const id of [mail.episode_id, null]) for (const follow of this.#followers.get(id) ?? []) follow(mail);
         return;
       case "job":
-        return this.#ring(mail.job_id);
+        this.#ring(mail.job_id);
+        return;
       case "reply":
-        return this.#replies.settle(mail.correlation, mail.result);
+        this.#replies.settle(mail.correlation, mail.result);
+        return;
       case "verified":
-        return this.#verified.settle(mail.correlation, mail.answer);
+        this.#verified.settle(mail.correlation, mail.answer);
     }
   }
 

@@ -1,5 +1,6 @@
 import { hostname } from "node:os";
-import { loadConfig } from "../platform/config.ts";
+import type { Presence } from "../core/mail.ts";
+import { type Config, loadConfig } from "../platform/config.ts";
 import { openLog } from "../platform/log.ts";
 import { openMailbox, readMailbox } from "../platform/mailbox.ts";
 import { openMetrics } from "../platform/metrics.ts";
@@ -23,29 +24,10 @@ async function main(): Promise<void> {
   const tokenFile = await ensureOperatorToken(store, config.home);
   const queues = openQueues({ url });
   const mailbox = openMailbox({ redis });
-  const loop = watchLoop();
-  let loopP99 = 0;
-  const startedAt = Date.now();
+  const loop = loopGauge();
   const presence = announce({
     redis,
-    describe: () => ({
-      id: serverId,
-      kind: "server",
-      pid: process.pid,
-      host: hostname(),
-      version: config.version,
-      started_at: startedAt,
-      seen_at: Date.now(),
-      state: "running",
-      live: 0,
-      capacity: 0,
-      sandboxes: 0,
-      snapshots: 0,
-      tier: null,
-      runtimes: [],
-      rss_bytes: process.memoryUsage.rss(),
-      loop_p99_ms: (loopP99 = loop.p99()),
-    }),
+    describe: () => presenceOf(config, loop.measure()),
   });
   const app = await buildApp({
     serverId,
@@ -59,7 +41,7 @@ async function main(): Promise<void> {
     readMail: (onMail) => readMailbox({ url, kind: "server", id: serverId, onMail, log }),
     workers: () => presences(redis, "worker"),
     checkRedis: () => checkRedis(redis),
-    loopP99: () => loopP99,
+    loopP99: () => loop.last(),
   });
   onShutdown(log, async () => {
     await presence.close();
@@ -67,11 +49,46 @@ async function main(): Promise<void> {
     await queues.close();
     await mailbox.close();
     await store.close();
-    loop[Symbol.dispose]();
+    loop.close();
     redis.disconnect();
   });
   const address = await app.listen({ host: config.host, port: config.port });
   log.info({ address, tokenFile }, "listening");
+}
+
+const startedAt = Date.now();
+
+const presenceOf = (config: Config, loopP99Ms: number): Presence => ({
+  id: config.processId,
+  kind: "server",
+  pid: process.pid,
+  host: hostname(),
+  version: config.version,
+  started_at: startedAt,
+  seen_at: Date.now(),
+  state: "running",
+  live: 0,
+  capacity: 0,
+  sandboxes: 0,
+  snapshots: 0,
+  tier: null,
+  runtimes: [],
+  rss_bytes: process.memoryUsage.rss(),
+  loop_p99_ms: loopP99Ms,
+});
+
+/** Measured once a second for the presence; others read the last value, because a reading resets it. */
+function loopGauge(): { measure(): number; last(): number; close(): void } {
+  const loop = watchLoop();
+  let last = 0;
+  return {
+    measure: () => {
+      last = loop.p99();
+      return last;
+    },
+    last: () => last,
+    close: () => loop[Symbol.dispose](),
+  };
 }
 
 await main();

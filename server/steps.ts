@@ -214,8 +214,7 @@ async function answerObserved(
   observed: StepObserved,
   wait: Wait,
 ): Promise<EpisodeAnswer> {
-  if (observed.state === "verifying" || observed.state === "done")
-    return answerStored(parts, caller, record.episode_id, observed, wait);
+  if (observed.stop_reason !== null) return answerStored(parts, caller, record.episode_id, observed, wait);
   return episodeAnswer({
     record,
     caller,
@@ -235,7 +234,7 @@ async function answerStored(
   step: StepPart,
   wait: Wait,
 ): Promise<EpisodeAnswer> {
-  const ends = step.observations.some((observation) => observation.done && observation.parent === null);
+  const ends = step.stop_reason !== null;
   const record = ends
     ? await waitForEpisode(parts, id, ({ state }) => state === "done", wait)
     : await visibleEpisode(parts, caller, id);
