@@ -222,7 +222,7 @@ test.each(saying("run"))("$id: an abort ends a running command at once", async (
     signal: controller.signal,
     onOutput: () => controller.abort(new Error("stop")),
   });
-  await expect(step).rejects.toThrow();
+  await expect(step).rejects.toThrow("stop");
 });
 
 const strange = fc.oneof(
