@@ -130,7 +130,16 @@ function reasonOf(error: unknown): string {
 export function summaryOf(task: Task): TaskSummary {
   const { id, version, source, title, description, split, cluster, kind, language, image } = task;
   return {
-    ...{ id, version, source, title, description, split, cluster, kind, language, image },
+    id,
+    version,
+    source,
+    title,
+    description,
+    split,
+    cluster,
+    kind,
+    language,
+    image,
     keywords: [...task.keywords],
     runtimes: [...task.runtimes],
     verifiers: task.verifiers.map((verifier) => ({ id: verifier.id, role: verifier.role })),

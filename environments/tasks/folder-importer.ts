@@ -67,7 +67,7 @@ async function untar(upload: Uint8Array): Promise<FileTree> {
   Readable.from([unzip(upload)]).pipe(archive);
   try {
     for await (const entry of archive) {
-      const { name, type, mode = 0o644 } = entry.header;
+      const { name, type, mode } = entry.header;
       const path = name.replace(/^(\.\/)+/, "").replace(/\/$/, "");
       if (path === "" || path === ".") {
         entry.resume();

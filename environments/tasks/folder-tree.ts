@@ -70,9 +70,12 @@ export function treeDigest(tree: FileTree): Digest {
 /** Relative, `/` between parts, no `.`, `..`, empty part, backslash or control character. */
 export function isSafePath(path: string): boolean {
   if (path === "" || path.length > 1024) return false;
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what it looks for
-  if (/[\\\u0000-\u001f\u007f]/.test(path)) return false;
+  if (hasControlCharacter(path) || path.includes("\\")) return false;
   return path.split("/").every((part) => part !== "" && part !== "." && part !== "..");
+}
+
+function hasControlCharacter(text: string): boolean {
+  return Buffer.from(text).some((byte) => byte < 0x20 || byte === 0x7f);
 }
 
 export function requireSafePath(path: string, where: string): void {

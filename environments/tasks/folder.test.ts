@@ -179,7 +179,7 @@ test("a folder that is not there is task_invalid", async () => {
 
 test("a failed write keeps the task that was there", async () => {
   await write();
-  await expect(write({ "instruction.md": "" })).rejects.toThrow();
+  await expect(write({ "instruction.md": "" })).rejects.toThrow(/instruction\.md/);
   expect((await readTaskFolder(join(root, "add"))).title).toBe("Add");
 });
 

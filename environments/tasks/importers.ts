@@ -1,4 +1,3 @@
-import type { TaskId } from "../../core/ids.ts";
 import { folderImporter } from "./folder-importer.ts";
 import { humanevalImporter } from "./humaneval/importer.ts";
 
@@ -9,7 +8,8 @@ export interface ImportOptions {
 
 /** What became of one task of an upload. */
 export interface ImportedTask {
-  readonly id: TaskId | string;
+  /** The task's id; of a task that has none, its place in the upload. */
+  readonly id: string;
   /** skipped: the same content was there already. */
   readonly status: "written" | "skipped" | "failed";
   readonly reason?: string;
