@@ -7,6 +7,9 @@ const TTL_MS = 5_000;
 
 const listKey = (kind: Presence["kind"]): string => `presence:${kind}s`;
 const key = (id: string): string => `presence:${id}`;
+/** Longer than anybody waits for a silent process. */
+const DEAD_MS = 60_000;
+const deadKey = (id: string): string => `presence:dead:${id}`;
 
 export interface Announcement {
   /** Writes at once what `describe` says now. */
@@ -34,7 +37,7 @@ export function announce({ redis, describe }: { redis: Redis; describe: () => Pr
     refresh: say,
     close: async () => {
       clearInterval(timer);
-      if (last !== null) await forget(redis, last.kind, [last.id]);
+      if (last !== null) await forgetPresence(redis, last.id);
     },
   };
 }
@@ -56,7 +59,15 @@ export async function presences(redis: Redis, kind: Presence["kind"]): Promise<P
 
 /** For a supervisor that saw the process die: nobody waits for it to expire. */
 export async function forgetPresence(redis: Redis, id: string): Promise<void> {
+  await redis.set(deadKey(id), "1", "PX", DEAD_MS);
   await Promise.all([forget(redis, "server", [id]), forget(redis, "worker", [id])]);
+}
+
+/** Those of `ids` that a supervisor saw die, or that ended by themselves; silence alone is not death. */
+export async function knownDead(redis: Redis, ids: readonly string[]): Promise<string[]> {
+  if (ids.length === 0) return [];
+  const values = await redis.mget(ids.map(deadKey));
+  return ids.filter((_, i) => values[i] != null);
 }
 
 async function forget(redis: Redis, kind: Presence["kind"], ids: string[]): Promise<void> {

@@ -17,7 +17,7 @@ export { type QueueWorker, type WorkQueueOptions, workQueue } from "./queue-work
 const KEEP_COMPLETED = { count: 200, age: 3_600 };
 const KEEP_FAILED = { count: 1_000, age: 7 * 86_400 };
 /** A caller is told that the queue does not answer, rather than waiting for Redis to come back. */
-const ADD_TIMEOUT_MS = 5_000;
+const ANSWER_TIMEOUT_MS = 5_000;
 const LIVE_STATES = ["waiting", "active", "delayed", "prioritized", "waiting-children"];
 
 export interface QueueCounts {
@@ -55,7 +55,7 @@ export const verifyJobId = (job: VerifyJob, attempt: number): string =>
   job.kind === "episode" ? `${job.episode_id}-t${job.term}-v${attempt}` : `submission-${job.correlation}-v${attempt}`;
 
 export function openQueues({ url }: { url: string }): Queues {
-  const redis = connectRedis(url, { commandTimeout: ADD_TIMEOUT_MS });
+  const redis = connectRedis(url);
   const queues = new Map(QUEUE_NAMES.map((name) => [name, openQueue(name, redis)]));
   const queueOf = (name: QueueName): Queue => {
     const queue = queues.get(name);
@@ -84,8 +84,9 @@ export function openQueues({ url }: { url: string }): Queues {
       ),
     bullQueues: () => [...queues.values()],
     close: async () => {
-      await Promise.all([...queues.values()].map((queue) => queue.close()));
+      const closing = Promise.allSettled([...queues.values()].map((queue) => queue.close()));
       redis.disconnect();
+      await closing;
     },
   };
 }
@@ -133,13 +134,20 @@ async function releaseFrom(queue: Queue, redis: Redis, processId: string): Promi
 }
 
 async function attempted<T>(work: () => Promise<T>): Promise<T> {
+  const late = Promise.withResolvers<never>();
+  const timer = setTimeout(
+    () => late.reject(new Error(`no answer from Redis for ${ANSWER_TIMEOUT_MS} ms`)),
+    ANSWER_TIMEOUT_MS,
+  );
   try {
-    return await work();
+    return await Promise.race([work(), late.promise]);
   } catch (error) {
     const message = error instanceof Error ? error.message : String(error);
     throw new GymError("queue_failed", `the queue did not take the call: ${message}`, {
       retryable: true,
       cause: error,
     });
+  } finally {
+    clearTimeout(timer);
   }
 }
