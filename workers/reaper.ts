@@ -1,5 +1,8 @@
-import type { EpisodeRecord } from "../core/episode.ts";
+import type { EpisodeRecord, EpisodeState } from "../core/episode.ts";
 import { GymError } from "../core/errors.ts";
+import type { EpisodeId } from "../core/ids.ts";
+import { knownDead, presences } from "../platform/presence.ts";
+import type { Redis } from "../platform/redis.ts";
 import type { WorkerDeps } from "./deps.ts";
 import { endUnjudged, notifyState } from "./episode/ending.ts";
 import { Journal } from "./episode/journal.ts";
@@ -9,9 +12,39 @@ const MAX_LOST_TERMS = 3;
 /** A queued or verifying episode this old without a job gets a new one. */
 const ORPHAN_AFTER_MS = 5_000;
 
+/** A worker that has not been heard of for this long is lost; one that its supervisor saw die is lost at once. */
+const SILENT_MS = 4_000;
+
 export interface ReaperView {
-  /** Ids of the worker processes that live. */
-  liveWorkers(): Promise<ReadonlySet<string>>;
+  readonly census: WorkerCensus;
+  /** True when this process works on the episode. */
+  owns(id: EpisodeId): boolean;
+}
+
+/**
+ * Which workers live. An empty Redis forgets everybody for a moment: who was heard of a little while ago and is not known
+ * to be dead still counts.
+ */
+export class WorkerCensus {
+  readonly #self: string;
+  readonly #redis: Redis;
+  readonly #seenAt = new Map<string, number>();
+
+  constructor(redis: Redis, self: string) {
+    this.#redis = redis;
+    this.#self = self;
+  }
+
+  async take(now = Date.now()): Promise<void> {
+    this.#seenAt.set(this.#self, now);
+    for (const { id } of await presences(this.#redis, "worker")) this.#seenAt.set(id, now);
+    for (const id of await knownDead(this.#redis, [...this.#seenAt.keys()])) this.#seenAt.delete(id);
+    for (const [id, at] of this.#seenAt) if (now - at > SILENT_MS) this.#seenAt.delete(id);
+  }
+
+  lives(worker: string | null): boolean {
+    return worker !== null && this.#seenAt.has(worker);
+  }
 }
 
 /**
@@ -19,23 +52,26 @@ export interface ReaperView {
  * it once, by compare-and-set. Answers how many it changed.
  */
 export async function reapEpisodes(deps: WorkerDeps, view: ReaperView): Promise<number> {
-  const live = await view.liveWorkers();
+  await view.census.take();
+  const isLost = (record: EpisodeRecord) =>
+    record.worker === deps.workerId
+      ? !view.owns(record.episode_id) && Date.now() - record.updated_at > SILENT_MS
+      : !view.census.lives(record.worker);
+  const rounds: [
+    EpisodeState[],
+    number,
+    (record: EpisodeRecord) => boolean,
+    (deps: WorkerDeps, record: EpisodeRecord) => Promise<boolean>,
+  ][] = [
+    [["booting", "ready", "running"], 0, isLost, takeFromLostOwner],
+    [["queued"], ORPHAN_AFTER_MS, () => true, wakeQueued],
+    [["verifying"], ORPHAN_AFTER_MS, (record) => !view.census.lives(record.worker), wakeVerifying],
+    [["parked"], 0, (record) => Date.now() - record.updated_at > record.idle_timeout_s * 1000, endIdle],
+  ];
   let changed = 0;
-  for (const record of await deps.store.unfinished(["booting", "ready", "running"], 0)) {
-    if (record.worker !== null && live.has(record.worker)) continue;
-    if (await takeFromLostOwner(deps, record)) changed++;
-  }
-  for (const record of await deps.store.unfinished(["queued"], ORPHAN_AFTER_MS)) {
-    if (await wakeQueued(deps, record)) changed++;
-  }
-  for (const record of await deps.store.unfinished(["verifying"], ORPHAN_AFTER_MS)) {
-    if (record.worker !== null && live.has(record.worker)) continue;
-    if (await wakeVerifying(deps, record)) changed++;
-  }
-  for (const record of await deps.store.unfinished(["parked"], 0)) {
-    if (Date.now() - record.updated_at < record.idle_timeout_s * 1000) continue;
-    if (await endIdle(deps, record)) changed++;
-  }
+  for (const [states, olderThanMs, concerns, work] of rounds)
+    for (const record of await deps.store.unfinished(states, olderThanMs))
+      if (concerns(record) && (await work(deps, record))) changed++;
   return changed;
 }
 

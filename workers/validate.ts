@@ -1,7 +1,7 @@
 import { matchesGlob } from "node:path";
 import { resolveCell } from "../core/catalog.ts";
 import type { EpisodeRecord } from "../core/episode.ts";
-import { boundary } from "../core/errors.ts";
+import { boundary, ProblemError } from "../core/errors.ts";
 import type { Framework } from "../core/framework.ts";
 import { canonicalJson, type EpisodeId, newEpisodeId, sha256 } from "../core/ids.ts";
 import type { ValidationJob } from "../core/jobs.ts";
@@ -9,6 +9,7 @@ import { createdEvent, newEpisodeRecord } from "../core/new-episode.ts";
 import type { ScriptedPolicy } from "../core/policy.ts";
 import type { BackgroundJob } from "../core/records.ts";
 import type { Task, TaskSummary } from "../core/task.ts";
+import { taskView } from "../environments/task-view.ts";
 import { eligibleVerifiers } from "../verifiers/catalog.ts";
 import type { WorkerDeps } from "./deps.ts";
 
@@ -121,8 +122,7 @@ function trialsOf(deps: WorkerDeps, task: Task, summary: TaskSummary, frameworks
   const trials: Trial[] = [];
   for (const policy of deps.policies) {
     for (const variant of policy.variants(task)) {
-      const needs = new Set(policy.intents(task, variant).map((intent) => intent.type));
-      const fitting = frameworks.filter((framework) => needs.isSubsetOf(framework.intents));
+      const fitting = frameworks.filter((framework) => expresses(framework, policy, task, variant));
       const used = policy.id === "gold" ? fitting : fitting.slice(0, 1);
       trials.push(
         ...used.map((framework) => ({
@@ -137,6 +137,16 @@ function trialsOf(deps: WorkerDeps, task: Task, summary: TaskSummary, frameworks
     }
   }
   return trials;
+}
+
+/** A framework's language may lack an intent, or be unable to say this very change. */
+function expresses(framework: Framework, policy: ScriptedPolicy, task: Task, variant: string): boolean {
+  try {
+    return framework.encode(policy.intents(task, variant), taskView(task)).length > 0;
+  } catch (error) {
+    if (error instanceof ProblemError) return false;
+    throw error;
+  }
 }
 
 async function beginTrial(

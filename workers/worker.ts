@@ -6,7 +6,7 @@ import { frameworks, policies } from "../environments/catalog.ts";
 import { openTaskCatalog } from "../environments/tasks/catalog.ts";
 import type { Config } from "../platform/config.ts";
 import { openMailbox, readMailbox } from "../platform/mailbox.ts";
-import { announce, presences } from "../platform/presence.ts";
+import { announce } from "../platform/presence.ts";
 import { openQueues, type QueueWorker, workQueue } from "../platform/queues.ts";
 import { connectRedis } from "../platform/redis.ts";
 import { watchLoop } from "../platform/shutdown.ts";
@@ -17,7 +17,7 @@ import { Bases } from "./bases.ts";
 import type { WorkerDeps } from "./deps.ts";
 import { LiveEpisodes } from "./episode/live.ts";
 import { runEpisode } from "./episode/run.ts";
-import { reapEpisodes } from "./reaper.ts";
+import { reapEpisodes, WorkerCensus } from "./reaper.ts";
 import { verifyEpisode } from "./verify.ts";
 import { verifySubmission } from "./verify-request.ts";
 
@@ -70,12 +70,14 @@ export async function startWorker({ config, redisUrl, provider, log }: WorkerOpt
     onMail: (letter) => live.deliver(letter),
   });
   const processors = startProcessors(deps, live, config, redisUrl);
-  const liveWorkers = async () => new Set((await presences(redis, "worker")).map((p) => p.id));
+  const census = new WorkerCensus(redis, workerId);
+  const reap = () => reapEpisodes(deps, { census, owns: (id) => live.owns(id) });
+  await reap();
   const timers = [
     every(TEND_EVERY_MS, log, async () => {
       await describing.refresh();
       await parkIdle(deps, live, config);
-      await reapEpisodes(deps, { liveWorkers });
+      await reap();
     }),
     every(REAP_SANDBOXES_EVERY_MS, log, async () => {
       await provider.reap();

@@ -6,14 +6,25 @@ import type { EpisodeActor } from "./actor.ts";
 /** The episodes that live in this process. */
 export class LiveEpisodes {
   readonly #actors = new Map<EpisodeId, EpisodeActor>();
+  readonly #owned = new Set<EpisodeId>();
   readonly #mailbox: Mailbox;
 
   constructor(mailbox: Mailbox) {
     this.#mailbox = mailbox;
   }
 
+  /** Booting ones count. */
   get size(): number {
-    return this.#actors.size;
+    return this.#owned.size;
+  }
+
+  /** A term was granted to this process: it is the owner until {@link remove}. */
+  own(id: EpisodeId): void {
+    this.#owned.add(id);
+  }
+
+  owns(id: EpisodeId): boolean {
+    return this.#owned.has(id);
   }
 
   add(id: EpisodeId, actor: EpisodeActor): void {
@@ -22,6 +33,7 @@ export class LiveEpisodes {
 
   remove(id: EpisodeId): void {
     this.#actors.delete(id);
+    this.#owned.delete(id);
   }
 
   /** A letter for an episode that is not here (any more) is answered `stale`: the server looks into the store. */

@@ -22,12 +22,26 @@ export async function runEpisode(
 ): Promise<void> {
   const record = await deps.store.grantTerm(job.episode_id, deps.workerId, job.term - 1);
   if (record === null) return;
-  const { journal, events } = await Journal.resume(deps.store, record.episode_id, record.term);
-  await journal.append({ type: "term.granted", worker: deps.workerId, from_n: journal.last + 1 });
-  const history = historyOf(events);
-  if (history.frozen !== null) return judgeFrozen(deps, record, journal, history.frozen);
-  const actor = await bootOrEnd(deps, record, journal, history);
-  if (actor === null) return;
+  live.own(record.episode_id);
+  try {
+    const { journal, events } = await Journal.resume(deps.store, record.episode_id, record.term);
+    await journal.append({ type: "term.granted", worker: deps.workerId, from_n: journal.last + 1 });
+    const history = historyOf(events);
+    if (history.frozen !== null) return await judgeFrozen(deps, record, journal, history.frozen);
+    const actor = await bootOrEnd(deps, record, journal, history);
+    if (actor !== null) await liveIn(deps, live, { actor, record, history }, signal);
+  } finally {
+    live.remove(record.episode_id);
+  }
+}
+
+/** From the boot until the episode leaves this worker. Our own mistakes end it typed, without a reward. */
+async function liveIn(
+  deps: WorkerDeps,
+  live: LiveEpisodes,
+  { actor, record, history }: { actor: EpisodeActor; record: EpisodeRecord; history: History },
+  signal: AbortSignal,
+): Promise<void> {
   live.add(record.episode_id, actor);
   const onAbort = () => {
     actor
@@ -40,10 +54,10 @@ export async function runEpisode(
     await actor.ended;
   } catch (error) {
     deps.log.warn({ err: error, episodeId: record.episode_id, term: record.term }, "episode stopped in this owner");
-    await actor.abandon();
+    if (error instanceof GymError && error.code === "stale_term") await actor.abandon();
+    else await actor.end("sandbox_lost", describeFailure(error, "step"));
   } finally {
     signal.removeEventListener("abort", onAbort);
-    live.remove(record.episode_id);
   }
 }
 
