@@ -3,6 +3,32 @@
  * accepts, or has several right answers. Their inputs are these, as JSON texts (read by Python, so that 1.0 is a float).
  */
 export const pinnedArguments: ReadonlyMap<string, readonly string[]> = new Map([
+  // Only the notes "o", "o|" and ".|" are music, between single spaces.
+  [
+    "HumanEval/17",
+    [
+      '["o"]',
+      '[".|"]',
+      '["o|"]',
+      '["o o| .|"]',
+      '[".| .| o| o| o"]',
+      '["o| o o o .| .|"]',
+      '["o| .| o| .| o o| o o|"]',
+    ],
+  ],
+  // Only the names of the numbers from zero to nine are numbers.
+  [
+    "HumanEval/19",
+    [
+      '["nine"]',
+      '["two one"]',
+      '["zero nine five"]',
+      '["four four one zero"]',
+      '["eight seven six five four three two one zero"]',
+      '["three eight three two nine eight"]',
+      '["six zero seven two"]',
+    ],
+  ],
   // A polynomial has one answer to compare only when it has one real root.
   [
     "HumanEval/32",
