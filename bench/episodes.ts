@@ -1,3 +1,4 @@
+import { parseArgs } from "node:util";
 import type { EpisodeAnswer } from "../core/api.ts";
 import { loadConfig } from "../platform/config.ts";
 import { bashStep } from "./actions.ts";
@@ -13,8 +14,15 @@ const OPENED = 512;
 const LOCKSTEP_ROUNDS = 2;
 const REVIVED = 40;
 const MEASURED = 200;
-const LONG_CALLS = Number(process.env.LONG_CALLS ?? "1158");
-const SOAK = Number(process.env.SOAK ?? "2000");
+const { values: flags } = parseArgs({
+  options: {
+    json: { type: "boolean" },
+    calls: { type: "string", default: "1158" },
+    soak: { type: "string", default: "2000" },
+  },
+});
+const LONG_CALLS = Number(flags.calls);
+const SOAK = Number(flags.soak);
 const TASK = "demo/merge-intervals";
 const FRAMEWORK = "anthropic.bash-editor";
 
@@ -27,7 +35,7 @@ const rss = async (gym: Gym): Promise<number> =>
 
 /** Opens more than the bound before it steps any, then steps all in lockstep to their rewards. */
 async function lockstep() {
-  await using gym = await startGym({ env: { POLYGYM_WORKERS: "1", POLYGYM_EPISODES_PER_WORKER: String(BOUND) } });
+  await using gym = await startGym({ episodesPerWorker: BOUND });
   const ids: string[] = [];
   const opened = await sample(OPENED, OPENED, async (index) => {
     ids[index] = (await create(gym)).episode_id;
@@ -50,7 +58,7 @@ async function lockstep() {
 
 /** Memory of live and of parked episodes, and what reviving and forking one costs. */
 async function parking() {
-  await using gym = await startGym({ env: { POLYGYM_WORKERS: "1" } });
+  await using gym = await startGym();
   const warm = await create(gym);
   await step(gym, warm.episode_id, 1);
   const before = await rss(gym);
@@ -82,7 +90,7 @@ async function parking() {
 
 /** One episode of very many calls: the last must cost what the first did. */
 async function longEpisode() {
-  await using gym = await startGym({ env: { POLYGYM_WORKERS: "1" } });
+  await using gym = await startGym();
   const episode = await create(gym, { limits: { steps: 10_000, wall_s: 86_400 } });
   const before = await rss(gym);
   const calls = await sample(LONG_CALLS, 1, async (index) => {
@@ -100,7 +108,7 @@ async function longEpisode() {
 
 /** Scripted episodes, one after the other in batches: memory must not grow with their number. */
 async function soak() {
-  await using gym = await startGym({ env: { POLYGYM_WORKERS: "1" } });
+  await using gym = await startGym();
   const rollout = () =>
     gym.client.episode("POST", "/v1/rollouts", { task_id: TASK, framework: FRAMEWORK, policy: { script: "gold" } });
   await sample(Math.min(200, SOAK), 8, async () => void (await rollout()));
@@ -127,6 +135,4 @@ const document = {
   soak: await soak(),
 };
 await keep(`${loadConfig().root}/bench/out/episodes.json`, document);
-process.stdout.write(
-  `${process.argv.includes("--json") ? JSON.stringify(document) : JSON.stringify(document, null, 2)}\n`,
-);
+process.stdout.write(`${flags.json ? JSON.stringify(document) : JSON.stringify(document, null, 2)}\n`);

@@ -2,12 +2,12 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { join, resolve } from "node:path";
+import { join } from "node:path";
 import { createInterface } from "node:readline";
 import type { Presence } from "../core/mail.ts";
+import { loadConfig, processEnvironment } from "../platform/config.ts";
 import { type GymClient, gymClient } from "./client.ts";
 
-const ROOT = resolve(import.meta.dirname, "..");
 const READY_MS = 60_000;
 const POLL_MS = 100;
 
@@ -24,16 +24,20 @@ export interface Gym extends AsyncDisposable {
 }
 
 export interface GymOptions {
-  /** Settings as POLYGYM_* variables. */
-  readonly env?: Readonly<Record<string, string>>;
+  /** (Default: 1) */
+  readonly workers?: number;
+  /** (Default: 256) */
+  readonly episodesPerWorker?: number;
   /** Go on in the home of a stopped one; it is then not removed at the end. */
   readonly home?: string;
 }
 
-export async function startGym({ env = {}, home }: GymOptions = {}): Promise<Gym> {
+export async function startGym({ workers: count = 1, episodesPerWorker = 256, home }: GymOptions = {}): Promise<Gym> {
   const folder = home ?? (await mkdtemp(join(tmpdir(), "gym-")));
-  const child = spawn(process.execPath, [join(ROOT, "cli/main.ts"), "up", "--port", "0", "--json"], {
-    env: { ...process.env, POLYGYM_HOME: folder, POLYGYM_URL: "", POLYGYM_TOKEN: "", ...env },
+  const config = loadConfig(undefined, { home: folder, redisUrl: null, url: null, token: null, episodesPerWorker });
+  const argv = [join(config.root, "cli/main.ts"), "up", "--port", "0", "--workers", String(count), "--json"];
+  const child = spawn(process.execPath, argv, {
+    env: processEnvironment(config),
     stdio: ["ignore", "pipe", "inherit"],
   });
   const exited = once(child, "exit");
@@ -46,8 +50,7 @@ export async function startGym({ env = {}, home }: GymOptions = {}): Promise<Gym
     const token = (await readFile(join(folder, "token"), "utf8")).trim();
     const client = gymClient(url, token);
     const workers = async () => ((await client.request("GET", "/v1/workers")) as { items: Presence[] }).items; // the server's own schema
-    const expected = Number(env.POLYGYM_WORKERS ?? "1");
-    await eventually(async () => (await workers()).length >= expected, READY_MS, "the workers");
+    await eventually(async () => (await workers()).length >= count, READY_MS, "the workers");
     const dispose = async () => {
       await stop();
       if (home === undefined) await rm(folder, { recursive: true, force: true });

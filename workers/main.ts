@@ -5,7 +5,7 @@ import { onShutdown } from "../platform/shutdown.ts";
 import { startWorker } from "./worker.ts";
 
 /** A worker process. The Redis to join comes in POLYGYM_REDIS_URL; `polygym up` sets it. */
-const config = loadConfig(process.env, { kind: "worker" });
+const config = loadConfig(undefined, { kind: "worker" });
 const log = openLog({ level: config.logLevel, name: "worker", processId: config.processId });
 if (config.redisUrl === null) {
   log.fatal("POLYGYM_REDIS_URL is not set: start workers with `polygym up` or `polygym worker --redis URL`");
