@@ -1,7 +1,7 @@
 import type { FileTree } from "../../../core/task.ts";
 import { taskTomlText, textFile } from "../folder.ts";
 import { sortedTree } from "../folder-tree.ts";
-import { pinnedArguments } from "./pinned.ts";
+import { type PinnedInputs, pinnedArguments } from "./pinned.ts";
 import type { HumanEvalProblem } from "./problem.ts";
 
 const ENTRY_FILE = "solution.py";
@@ -17,7 +17,7 @@ export function humanevalFolder(id: string, problem: HumanEvalProblem): FileTree
   if (!/^def check\(/m.test(test)) return "test: does not define check(candidate)";
   const pinned = pinnedArguments.get(task_id);
   const files: Record<string, string> = {
-    "task.toml": tomlOf(id, entry_point, pinned !== undefined),
+    "task.toml": tomlOf(id, entry_point, pinned),
     "instruction.md": instructionOf(problem),
     [`environment/${ENTRY_FILE}`]: `${withNewline(prompt)}${head.indent}raise NotImplementedError\n`,
     [`solution/files/${ENTRY_FILE}`]: `${withNewline(prompt)}${withNewline(canonical_solution)}`,
@@ -28,9 +28,9 @@ export function humanevalFolder(id: string, problem: HumanEvalProblem): FileTree
   return sortedTree(Object.entries(files).map(([path, text]) => [path, textFile(text)]));
 }
 
-function tomlOf(id: string, entryPoint: string, pinned: boolean): string {
+function tomlOf(id: string, entryPoint: string, pinned: PinnedInputs | undefined): string {
   const entry = { entry: ENTRY_FILE, functions: [entryPoint] };
-  const inputs = pinned ? { from: "pinned" } : { from: "tests", count: 40, min_count: 5 };
+  const inputs = pinned !== undefined ? { from: "pinned" } : { from: "tests", count: 40, min_count: 5 };
   return taskTomlText({
     schema_version: "1.4",
     task: { name: id, description: `Complete the Python function ${entryPoint}.`, keywords: ["humaneval", "python"] },
@@ -40,14 +40,18 @@ function tomlOf(id: string, entryPoint: string, pinned: boolean): string {
     polygym: { kind: "function", language: "python", runtimes: ["python3"] },
     verifiers: [
       { id: "tests", dir: HIDDEN_DIR, config: { mode: "proxied", ...entry } },
-      { id: "differential", dir: HIDDEN_DIR, config: { ...entry, inputs, tolerance: FLOAT_TOLERANCE } },
+      {
+        id: "differential",
+        dir: HIDDEN_DIR,
+        config: { ...entry, inputs, tolerance: pinned?.tolerance ?? FLOAT_TOLERANCE },
+      },
     ],
   });
 }
 
 /** The arguments stay the texts they are, so that the judge's own language reads them. */
-function pinnedJson(entryPoint: string, pinned: readonly string[]): string {
-  return `[\n${pinned.map((args) => `  {"function": "${entryPoint}", "args": ${args}}`).join(",\n")}\n]\n`;
+function pinnedJson(entryPoint: string, { calls }: PinnedInputs): string {
+  return `[\n${calls.map((args) => `  {"function": "${entryPoint}", "args": ${args}}`).join(",\n")}\n]\n`;
 }
 
 interface PromptHead {
