@@ -16,6 +16,7 @@ export interface CommandOptions {
 
 export interface CommandResult {
   readonly exitCode: number | null;
+  readonly signal: NodeJS.Signals | null;
   readonly stdout: string;
   readonly stderr: string;
 }
@@ -52,7 +53,7 @@ export class RunningCommand implements AsyncDisposable {
 
   async #finish(): Promise<CommandResult> {
     await once(this.child, "close");
-    return { exitCode: this.child.exitCode, stdout: this.#stdout, stderr: this.#stderr };
+    return { exitCode: this.child.exitCode, signal: this.child.signalCode, stdout: this.#stdout, stderr: this.#stderr };
   }
 
   /** Resolves with the first match in what it has printed so far or prints until the deadline. */
