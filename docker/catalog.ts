@@ -1,0 +1,26 @@
+import type { SandboxProvider } from "../core/sandbox.ts";
+import { FakeProvider } from "./fake/provider.ts";
+import { hostImage } from "./image-host.ts";
+import { buildLight } from "./light/build.ts";
+import { LightProvider } from "./light/provider.ts";
+import { type ProviderLog, silentLog } from "./log.ts";
+
+export interface ProviderOptions {
+  /** "auto" is the strongest tier of this machine. */
+  readonly tier: "light" | "fake" | "auto";
+  /** POLYGYM_HOME: built program and prepared images. */
+  readonly home: string;
+  /** The native program. (Default: built from docker/light when its sources changed) */
+  readonly binary?: string;
+  readonly log?: ProviderLog;
+}
+
+/** Opens the provider of a tier. Whoever opens it closes it. Frees first what dead processes left. */
+export async function openProvider(options: ProviderOptions): Promise<SandboxProvider> {
+  if (options.tier === "fake") return new FakeProvider();
+  const binary = options.binary ?? (await buildLight(options.home));
+  const images = [await hostImage({ home: options.home })];
+  const provider = new LightProvider({ binary, images, log: options.log ?? silentLog });
+  await provider.reap();
+  return provider;
+}

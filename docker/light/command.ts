@@ -1,0 +1,214 @@
+import { GymError } from "../../core/errors.ts";
+import {
+  type ExecRequest,
+  type ExecResult,
+  type OutputChunk,
+  type SandboxProcess,
+  WORKSPACE,
+} from "../../core/sandbox.ts";
+import { OutputKeeper } from "../output-keeper.ts";
+import { signalName } from "../signal-names.ts";
+import { type AgentConnection, type FrameHandler, refused } from "./agent-connection.ts";
+import { type Frame, MAX_FRAME, Payload, PayloadReader } from "./frames.ts";
+
+export const DEFAULT_MAX_OUTPUT = 1024 * 1024;
+/** More would let one command fill the sandbox's memory with its own output. */
+const MOST_OUTPUT = 64 * 1024 * 1024;
+/** Bytes of input on their way at once; the next piece goes when the program has taken this one. */
+const INPUT_PIECE = 64 * 1024;
+/** The agent itself ends a command in time; one that does not answer by then was starved by its own sandbox. */
+const ANSWER_GRACE_MS = 15_000;
+
+export const FLAG_MERGE = 1;
+export const FLAG_STREAM = 2;
+export const FLAG_STDIN = 4;
+export const FLAG_CHANNEL = 8;
+
+export interface RunBounds {
+  readonly timeoutMs: number;
+  readonly maxOutputBytes?: number;
+  readonly onOutput?: (chunk: OutputChunk) => void;
+}
+
+/** A caller's mistake, not a state of the sandbox. */
+export function checkBounds(bounds: RunBounds): void {
+  const { timeoutMs, maxOutputBytes } = bounds;
+  if (!Number.isInteger(timeoutMs) || timeoutMs < 1 || timeoutMs > 3_600_000)
+    throw new RangeError(`timeoutMs must be 1..3600000, got ${timeoutMs}`);
+  if (maxOutputBytes !== undefined && !(maxOutputBytes >= 0 && maxOutputBytes <= MOST_OUTPUT))
+    throw new RangeError(`maxOutputBytes must be 0..${MOST_OUTPUT}, got ${maxOutputBytes}`);
+}
+
+export interface RunEnd extends ExecResult {
+  readonly shellEnded: boolean;
+}
+
+const streams: Readonly<Record<string, OutputChunk["stream"]>> = { O: "stdout", R: "stderr", H: "channel" };
+
+/** Gathers the answer to one command or one run of a shell. */
+export class RunCollector implements FrameHandler {
+  readonly done = Promise.withResolvers<RunEnd>();
+  readonly #stdout: OutputKeeper;
+  readonly #stderr: OutputKeeper;
+  readonly #onOutput: ((chunk: OutputChunk) => void) | undefined;
+  readonly #overdue: NodeJS.Timeout;
+  /** Called when the agent has taken a piece of input. */
+  onTaken: () => void = () => undefined;
+
+  constructor(bounds: RunBounds, onOverdue: () => void) {
+    const most = bounds.maxOutputBytes ?? DEFAULT_MAX_OUTPUT;
+    this.#stdout = new OutputKeeper(most);
+    this.#stderr = new OutputKeeper(most);
+    this.#onOutput = bounds.onOutput;
+    this.#overdue = setTimeout(onOverdue, bounds.timeoutMs + ANSWER_GRACE_MS);
+    this.done.promise.catch(() => undefined); // whoever waits for it sees the error; nobody has to
+  }
+
+  frame(frame: Frame): void {
+    const stream = streams[frame.type];
+    if (stream) this.#take(stream, frame.payload);
+    else if (frame.type === "i") this.onTaken();
+    else this.#finish(frame);
+  }
+
+  #finish(frame: Frame): void {
+    clearTimeout(this.#overdue);
+    if (frame.type === "X") this.done.resolve(this.#end(new PayloadReader(frame.payload)));
+    else this.done.reject(refused(frame.payload.toString()));
+    this.onTaken();
+  }
+
+  fail(error: GymError): void {
+    clearTimeout(this.#overdue);
+    this.done.reject(error);
+    this.onTaken();
+  }
+
+  #take(stream: OutputChunk["stream"], data: Uint8Array): void {
+    if (stream === "stdout") this.#stdout.push(data);
+    if (stream === "stderr") this.#stderr.push(data);
+    this.#onOutput?.({ stream, data });
+  }
+
+  #end(reader: PayloadReader): RunEnd {
+    const status = reader.u32();
+    const timedOut = reader.u8() === 1;
+    const outOfMemory = reader.u8() === 1;
+    const shellEnded = reader.u8() === 1;
+    const signal = status & 0x7f;
+    return {
+      exitCode: timedOut || signal !== 0 ? null : (status >> 8) & 0xff,
+      signal: timedOut ? "SIGKILL" : signal === 0 ? null : signalName(signal),
+      stdout: this.#stdout.bytes(),
+      stderr: this.#stderr.bytes(),
+      stdoutBytes: reader.u64(),
+      stderrBytes: reader.u64(),
+      timedOut,
+      outOfMemory,
+      shellEnded,
+      durationMs: reader.u64() / 1000,
+    };
+  }
+}
+
+interface CommandContext {
+  readonly connection: AgentConnection;
+  /** Ends the sandbox: its agent does not answer. */
+  onOverdue(): void;
+}
+
+/** A command that the kernel would refuse to start ends as if it had been started and refused. */
+function unstartable(text: string): RunEnd {
+  const stderr = Buffer.from(`${text}\n`);
+  const empty = new Uint8Array(0);
+  const counts = { stdout: empty, stderr, stdoutBytes: 0, stderrBytes: stderr.length, durationMs: 0 };
+  return { exitCode: 126, signal: null, ...counts, timedOut: false, outOfMemory: false, shellEnded: false };
+}
+
+function startFrame(request: ExecRequest, id: number, flags: number): Buffer | string {
+  const env = Object.entries(request.env ?? {}).map(([name, value]) => `${name}=${value}`);
+  const cwd = request.cwd ?? WORKSPACE;
+  if ([...request.argv, ...env, cwd].some((text) => text.includes("\0"))) return "an argument holds a NUL byte";
+  const payload = new Payload()
+    .u32(flags)
+    .u32(request.timeoutMs)
+    .u32(request.maxOutputBytes ?? DEFAULT_MAX_OUTPUT)
+    .text(cwd)
+    .strings(request.argv)
+    .strings(env);
+  const frame = payload.frame(id, "E");
+  return frame.length > MAX_FRAME || request.argv.length > 60_000 ? "Argument list too long" : frame;
+}
+
+/** One command in a sandbox, with open streams. */
+export class Command implements SandboxProcess {
+  readonly exit: Promise<RunEnd>;
+  readonly #connection: AgentConnection;
+  readonly #id: number;
+  readonly #collector: RunCollector;
+  #ended = false;
+  #writing: Promise<void> = Promise.resolve();
+
+  constructor(
+    context: CommandContext,
+    request: ExecRequest,
+    options: { readonly stdin: boolean; readonly channel: boolean },
+  ) {
+    if (request.argv.length === 0) throw new RangeError("argv must name a program");
+    checkBounds(request);
+    this.#connection = context.connection;
+    this.#collector = new RunCollector(request, context.onOverdue);
+    this.#id = this.#connection.register(this.#collector);
+    const flags =
+      (request.mergeOutput ? FLAG_MERGE : 0) |
+      (request.onOutput ? FLAG_STREAM : 0) |
+      (options.stdin ? FLAG_STDIN : 0) |
+      (options.channel ? FLAG_CHANNEL : 0);
+    const frame = startFrame(request, this.#id, flags);
+    this.exit = this.#collector.done.promise.finally(() => this.#end());
+    this.exit.catch(() => undefined); // seen by whoever waits for it
+    if (typeof frame === "string") {
+      this.#collector.fail(new GymError("sandbox_unavailable", frame));
+      this.exit = Promise.resolve(unstartable(frame));
+      this.#end();
+    } else {
+      this.#connection.send(frame);
+    }
+  }
+
+  async write(data: string | Uint8Array): Promise<void> {
+    const bytes = typeof data === "string" ? Buffer.from(data) : data;
+    const written = this.#writing.then(() => this.#writePieces(bytes));
+    this.#writing = written.catch(() => undefined);
+    await written;
+  }
+
+  async closeStdin(): Promise<void> {
+    await this.#writing;
+    if (!this.#ended) this.#connection.send(new Payload().frame(this.#id, "C"));
+  }
+
+  async kill(): Promise<void> {
+    // Also after its end: what it left in the background goes too.
+    if (!this.#connection.lost) this.#connection.send(new Payload().frame(this.#id, "K"));
+    await this.exit.catch(() => undefined);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.kill();
+  }
+
+  #end(): void {
+    this.#ended = true;
+    this.#connection.unregister(this.#id);
+  }
+
+  async #writePieces(bytes: Uint8Array): Promise<void> {
+    for (let at = 0; at < bytes.length && !this.#ended; at += INPUT_PIECE) {
+      const taken = Promise.withResolvers<void>();
+      this.#collector.onTaken = taken.resolve;
+      this.#connection.send(new Payload().bytes(bytes.subarray(at, at + INPUT_PIECE)).frame(this.#id, "I"));
+      await taken.promise;
+    }
+  }
+}

@@ -1,0 +1,46 @@
+import type { Sandbox, SelfCheck } from "../../core/sandbox.ts";
+import type { HostAbilities } from "./host-process.ts";
+
+const GROUPS = [
+  { bit: 1, what: "memory of the whole sandbox, its files included" },
+  { bit: 2, what: "number of processes" },
+  { bit: 4, what: "processor time" },
+  { bit: 8, what: "processor cores (nproc)" },
+] as const;
+
+/** Always enforced where a sandbox opens at all. */
+const ALWAYS = ["file system", "processes", "network", "disk and inode quota", "system-call filter", "time-outs"];
+
+/** Claims nothing on paper: it opens a sandbox and tries. */
+export async function selfCheck(abilities: HostAbilities, open: () => Promise<Sandbox>): Promise<SelfCheck> {
+  const enforced: string[] = [...ALWAYS];
+  const missing: { what: string; advice: string }[] = [];
+  for (const { bit, what } of GROUPS) {
+    if (abilities.groups & bit) enforced.push(what);
+    else missing.push({ what, advice: groupAdvice(bit, abilities.rootMode) });
+  }
+  if (abilities.rootMode) enforced.push("an id range of its own");
+  else {
+    const advice = "run the worker as root for a separate id range and devices per sandbox";
+    missing.push({ what: "separation by user id; locks on /dev are shared between sandboxes", advice });
+  }
+  await using sandbox = await open();
+  const probe = await sandbox.exec({
+    argv: [
+      "/bin/sh",
+      "-c",
+      "(echo x >/proc/sys/kernel/core_pattern) 2>/dev/null && echo core_pattern; ls /proc | grep -c '^[0-9]'",
+    ],
+    timeoutMs: 10_000,
+  });
+  const said = Buffer.from(probe.stdout).toString();
+  if (probe.exitCode !== 0 && probe.exitCode !== 1) missing.push({ what: "running a command", advice: "see the log" });
+  if (said.includes("core_pattern")) missing.push({ what: "a read-only /proc/sys", advice: "do not run tasks here" });
+  return { tier: "light", mode: abilities.rootMode ? "root" : "user", enforced, missing };
+}
+
+function groupAdvice(bit: number, rootMode: boolean): string {
+  const instead =
+    bit === 1 ? " (each process is limited instead)" : bit === 2 ? " (a per-user limit is used instead)" : "";
+  return `${rootMode ? "mount the control groups writable" : "run the worker as root"}${instead}`;
+}

@@ -1,0 +1,77 @@
+import { GymError } from "../../core/errors.ts";
+import type { Shell, ShellOptions, ShellResult, ShellRunOptions } from "../../core/sandbox.ts";
+import { WORKSPACE } from "../../core/sandbox.ts";
+import type { AgentConnection } from "./agent-connection.ts";
+import { checkBounds, DEFAULT_MAX_OUTPUT, FLAG_STREAM, RunCollector } from "./command.ts";
+import { MAX_FRAME, Payload } from "./frames.ts";
+
+/** The persistent bash of a sandbox. Covers and does not cover: agent-shell.c. */
+export class LightShell implements Shell {
+  readonly #connection: AgentConnection;
+  readonly #id: number;
+  readonly #onOverdue: () => void;
+  #queue: Promise<unknown> = Promise.resolve();
+  #exited = false;
+
+  private constructor(connection: AgentConnection, id: number, onOverdue: () => void) {
+    this.#connection = connection;
+    this.#id = id;
+    this.#onOverdue = onOverdue;
+  }
+
+  static async open(connection: AgentConnection, options: ShellOptions, onOverdue: () => void): Promise<LightShell> {
+    const opened = Promise.withResolvers<void>();
+    const id = connection.register({
+      frame: (frame) => {
+        if (frame.type === "o") opened.resolve();
+        else opened.reject(new GymError("sandbox_unavailable", `no shell: ${frame.payload.toString()}`));
+      },
+      fail: opened.reject,
+    });
+    const env = Object.entries(options.env ?? {}).map(([name, value]) => `${name}=${value}`);
+    const cwd = options.cwd ?? WORKSPACE;
+    connection.send(new Payload().text(cwd).strings(env).frame(id, "S"));
+    await opened.promise;
+    return new LightShell(connection, id, onOverdue);
+  }
+
+  async run(command: string, options: ShellRunOptions): Promise<ShellResult> {
+    checkBounds(options);
+    const result = this.#queue.then(() => this.#run(command, options));
+    this.#queue = result.catch(() => undefined);
+    return await result;
+  }
+
+  async close(): Promise<void> {
+    this.#exited = true;
+    if (!this.#connection.lost) this.#connection.send(new Payload().frame(this.#id, "K"));
+    this.#connection.unregister(this.#id);
+    await this.#queue;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  async #run(command: string, options: ShellRunOptions): Promise<ShellResult> {
+    if (this.#exited) throw new GymError("sandbox_unavailable", "the shell has ended: open a new one");
+    const collector = new RunCollector(options, this.#onOverdue);
+    const id = this.#connection.register(collector);
+    const frame = new Payload()
+      .u32(this.#id)
+      .u32(options.timeoutMs)
+      .u32(options.maxOutputBytes ?? DEFAULT_MAX_OUTPUT)
+      .u32(options.onOutput ? FLAG_STREAM : 0)
+      .bytes(Buffer.from(command))
+      .frame(id, "M");
+    try {
+      if (frame.length > MAX_FRAME) collector.fail(new GymError("sandbox_unavailable", "the command is too large"));
+      else this.#connection.send(frame);
+      const { signal: _signal, shellEnded, ...result } = await collector.done.promise;
+      if (shellEnded) this.#exited = true;
+      return { ...result, exited: shellEnded };
+    } finally {
+      this.#connection.unregister(id);
+    }
+  }
+}

@@ -1,0 +1,71 @@
+import { readdirSync, readFileSync } from "node:fs";
+
+/** What sandboxes could leave on a machine. Only what this process's own native hosts own is counted. */
+export interface Leftovers {
+  readonly processes: number;
+  readonly groups: number;
+  readonly mounts: number;
+}
+
+const HIERARCHIES = ["memory", "pids", "cpu", "cpuset", "unified", "."];
+
+export function leftovers(): Leftovers {
+  const mounts = readFileSync("/proc/self/mountinfo", "utf8");
+  return {
+    processes: hostChildren().length,
+    groups: groupsOf(process.pid),
+    mounts: mounts.split("polygym-light").length - 1,
+  };
+}
+
+/** Live native processes that descend from this one. */
+function hostChildren(): string[] {
+  const parents = new Map<string, { parent: string; command: string }>();
+  for (const pid of readdirSync("/proc").filter((name) => /^\d+$/.test(name))) {
+    try {
+      const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
+      const command = readFileSync(`/proc/${pid}/cmdline`, "utf8");
+      parents.set(pid, { parent: stat.slice(stat.lastIndexOf(")") + 2).split(" ")[1] ?? "", command });
+    } catch {
+      // ended meanwhile
+    }
+  }
+  const own = String(process.pid);
+  return [...parents.keys()].filter((pid) => {
+    const { command } = parents.get(pid) ?? { command: "" };
+    if (!command.includes("/tools/light-") && !command.startsWith("agent\0")) return false;
+    for (let at = parents.get(pid)?.parent, steps = 0; at && steps < 50; at = parents.get(at)?.parent, steps++) {
+      if (at === own) return true;
+    }
+    return false;
+  });
+}
+
+/** Groups whose owner is a process that no longer lives, or a child of `pid`. */
+function groupsOf(pid: number): number {
+  let found = 0;
+  for (const hierarchy of HIERARCHIES) {
+    for (const owner of names(`/sys/fs/cgroup/${hierarchy}/polygym`)) {
+      const host = /^\d+-(\d+)-\d+$/.exec(owner)?.[1];
+      if (host && isChildOrDead(host, pid)) found++;
+    }
+  }
+  return found;
+}
+
+function names(folder: string): string[] {
+  try {
+    return readdirSync(folder);
+  } catch {
+    return [];
+  }
+}
+
+function isChildOrDead(host: string, parent: number): boolean {
+  try {
+    const stat = readFileSync(`/proc/${host}/stat`, "utf8");
+    return stat.slice(stat.lastIndexOf(")") + 2).split(" ")[1] === String(parent);
+  } catch {
+    return true;
+  }
+}
