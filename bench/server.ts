@@ -10,7 +10,8 @@ import { keep, machine, percentile, type Row, rowOf, sample, table } from "./rep
  */
 const LOCKSTEP = 256;
 const ROUNDS = 4;
-const SEQUENTIAL = 400;
+const LANES = 16;
+const STEPS_PER_LANE = 48;
 const TASK = "demo/merge-intervals";
 const FRAMEWORK = "anthropic.bash-editor";
 
@@ -74,16 +75,15 @@ async function overSocket(url: string, token: string, task: string, rows: Row[])
     if (answer.timing.own_ms !== null) own.push(answer.timing.own_ms);
   };
   rows.push(rowOf("polygym", "step over WebSocket", 1, await sample(40, 1, (i) => step(single, i + 1))));
-  const many = await Promise.all(Array.from({ length: 16 }, create));
-  const seqs = many.map(() => 0);
-  const lanes = await sample(SEQUENTIAL * 4, 16, async (i) => {
-    const lane = i % many.length;
-    const episode = many[lane];
-    if (episode === undefined || (seqs[lane] ?? 0) >= 49) return;
-    seqs[lane] = (seqs[lane] ?? 0) + 1;
-    await step(episode, seqs[lane] ?? 0);
-  });
-  rows.push(rowOf("polygym", "step over WebSocket", 16, lanes));
+  const many = await Promise.all(Array.from({ length: LANES }, create));
+  const started = performance.now();
+  const lanes = await Promise.all(many.map((episode) => sample(STEPS_PER_LANE, 1, (i) => step(episode, i + 1))));
+  const together: Samples = {
+    latencies: lanes.flatMap((lane) => lane.latencies),
+    errors: lanes.reduce((sum, lane) => sum + lane.errors, 0),
+    wallMs: performance.now() - started,
+  };
+  rows.push(rowOf("polygym", "step over WebSocket", LANES, together));
   await Promise.all([single, ...many].map((e) => socket.call("cancel", { episode_id: e.episode_id })));
   socket.close();
   return { own_p50_ms: percentile(own, 0.5), own_p99_ms: percentile(own, 0.99) };
@@ -105,7 +105,7 @@ const ws = rows.find((r) => r.operation === "step over WebSocket" && r.parallel 
 const document = {
   machine: machine(),
   steps_per_s: Math.max(...http.map((r) => r.per_s)),
-  ws_steps_per_s: rows.find((r) => r.operation === "step over WebSocket" && r.parallel === 16)?.per_s ?? null,
+  ws_steps_per_s: rows.find((r) => r.operation === "step over WebSocket" && r.parallel === LANES)?.per_s ?? null,
   ...socket,
   ws_p50_ms: ws?.p50_ms ?? null,
   ws_p99_ms: ws?.p99_ms ?? null,
