@@ -38,6 +38,9 @@ export async function recover({ database, table, dir, log }: RecoverOptions): Pr
     );
     const names = segmentNames(dir).filter((name) => !sealed.has(name));
     const restored = restore({ database, table, dir, names, machineRestarted: last !== undefined });
+    // Who wrote them before the machine started writes no more.
+    if (last !== undefined)
+      for (const name of names) sql.prepare("UPDATE segments SET sealed = 1 WHERE name = ?").run(name);
     sql.prepare("INSERT OR REPLACE INTO meta (name, value) VALUES ('boot', ?)").run(boot);
     return { segments: names.length, ...restored };
   });
