@@ -2,7 +2,7 @@ import type { EpisodeAnswer } from "../core/api.ts";
 import { loadConfig } from "../platform/config.ts";
 import { bashStep } from "./actions.ts";
 import { type GymClient, gymClient, gymSocket } from "./client.ts";
-import { keep, machine, percentile, type Row, rowOf, sample, table } from "./report.ts";
+import { keep, machine, percentile, type Row, rowOf, type Samples, sample, table } from "./report.ts";
 
 /**
  * `polygym bench server`: what the platform itself costs a trainer. Steps run a shell builtin, so that nearly all time is

@@ -76,11 +76,11 @@ test("50 server-driven episodes all end with their reward though the worker is k
   expect(answers.map((a) => a.state)).toEqual(Array.from({ length: 50 }, () => "done"));
   expect(answers.map((a) => a.reward)).toEqual(Array.from({ length: 50 }, () => 1));
   for (const { episode_id } of answers) {
-    const { events } = (await gym.client.request("GET", `/v1/episodes/${episode_id}/trajectory`)) as {
-      events: { type: string }[];
+    const { items } = (await gym.client.request("GET", `/v1/episodes/${episode_id}/trajectory`)) as {
+      items: { type: string }[];
     };
-    expect(events.filter((event) => event.type === "reward.committed")).toHaveLength(1);
-    expect(events.filter((event) => event.type === "episode.ended")).toHaveLength(1);
+    expect(items.filter((event) => event.type === "reward.committed")).toHaveLength(1);
+    expect(items.filter((event) => event.type === "episode.ended")).toHaveLength(1);
   }
 });
 
