@@ -91,7 +91,8 @@ export type EventBody = { [T in EventType]: { type: T } & z.infer<(typeof body)[
 
 const options = EVENT_TYPES.map((type) => z.object({ ...head, type: z.literal(type), ...body[type].shape }));
 /** Parses one event as read from disk or the wire. */
-export const EpisodeEvent = z.union(
+export const EpisodeEvent = z.discriminatedUnion(
+  "type",
   options as [(typeof options)[number], ...(typeof options)[number][]],
 ) as unknown as z.ZodType<EpisodeEvent>; // the mapped union is built above
 

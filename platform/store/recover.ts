@@ -148,6 +148,7 @@ const FOLDED_TYPES: ReadonlySet<string> = new Set([
   "term.granted",
   "framework.opened",
   "step.observed",
+  "episode.parked",
   "submission.frozen",
   "verdict.recorded",
 ]);
@@ -169,6 +170,8 @@ function foldRecord(record: EpisodeRecord, events: readonly EpisodeEvent[]): Epi
     if (event.type === "framework.opened") folded = { ...folded, state: "ready" };
     if (event.type === "step.observed")
       folded = { ...folded, state: "ready", steps: event.steps, wall_used_ms: event.wall_used_ms };
+    if (event.type === "episode.parked")
+      folded = { ...folded, state: "parked", worker: null, steps: event.steps, wall_used_ms: event.wall_used_ms };
     if (event.type === "submission.frozen")
       folded = {
         ...folded,

@@ -1,0 +1,152 @@
+import { setTimeout as delay } from "node:timers/promises";
+import { Pool, type PoolClient } from "pg";
+import { GymError } from "../../../core/errors.ts";
+import type { Logger } from "../../log.ts";
+
+/** Connections of one process: its calls are short, and many processes share the server's hundred. */
+const CONNECTIONS = 6;
+const CONNECT_MS = 5_000;
+/** The server stops a statement; the client gives up on one whose server cannot be reached. */
+const STATEMENT_MS = 15_000;
+const QUERY_MS = 20_000;
+/** A call is tried again for so long while the server restarts or fails over. */
+const GIVE_UP_MS = 15_000;
+const RETRY_MIN_MS = 25;
+const RETRY_MAX_MS = 500;
+const IDLE_MS = 60_000;
+
+/** A commit that was answered is on disk; what a host that was cut off left open ends soon. */
+const SESSION = [
+  "-c synchronous_commit=on",
+  "-c client_min_messages=warning",
+  `-c statement_timeout=${STATEMENT_MS}`,
+  "-c idle_in_transaction_session_timeout=5000",
+  "-c tcp_keepalives_idle=5",
+  "-c tcp_keepalives_interval=2",
+  "-c tcp_keepalives_count=3",
+].join(" ");
+
+export type Row = Record<string, unknown>;
+
+export interface ConnectionOptions {
+  /** `postgres://…`; may carry a password, so it is never logged. */
+  readonly url: string;
+  /** Shown among the server's sessions. */
+  readonly processId: string;
+  readonly log: Logger;
+}
+
+export interface Statement {
+  readonly text: string;
+  readonly values?: readonly unknown[];
+}
+
+/** A bounded pool of connections to one database. Connections that broke are made anew by the next call. */
+export class Connection {
+  readonly #pool: Pool;
+  /** Prepared once per connection, under the same name on each. */
+  readonly #names = new Map<string, string>();
+  #closing: Promise<void> | null = null;
+
+  constructor({ url, processId, log }: ConnectionOptions) {
+    this.#pool = new Pool({
+      connectionString: url,
+      application_name: `polygym ${processId}`.slice(0, 63),
+      max: CONNECTIONS,
+      connectionTimeoutMillis: CONNECT_MS,
+      query_timeout: QUERY_MS,
+      idleTimeoutMillis: IDLE_MS,
+      keepAlive: true,
+      options: SESSION,
+    });
+    // An idle connection that breaks is dropped by the pool; the next call makes another.
+    this.#pool.on("error", (error) => log.warn({ reason: error.message }, "a connection to PostgreSQL broke"));
+  }
+
+  /** One statement, prepared. It may run twice when the connection breaks, so running it again must change nothing. */
+  rows(text: string, values: readonly unknown[] = []): Promise<Row[]> {
+    return this.#patiently(() => this.#query({ text, values }, { prepare: true }));
+  }
+
+  /** The same, not prepared: for texts that are put together from a filter. */
+  adHocRows({ text, values = [] }: Statement): Promise<Row[]> {
+    return this.#patiently(() => this.#query({ text, values }, { prepare: false }));
+  }
+
+  /** One statement whose second run would change something: it is not tried again once it may have been sent. */
+  async once(text: string, values: readonly unknown[] = []): Promise<Row[]> {
+    const client = await this.#patiently(() => this.#connect());
+    return releasing(client, () => this.#run(client, { text, values }, { prepare: true }));
+  }
+
+  /** All of `work` in one transaction, which may run twice when the connection breaks. */
+  transaction<T>(work: (run: (statement: Statement) => Promise<Row[]>) => Promise<T>): Promise<T> {
+    return this.#patiently(async () => {
+      const client = await this.#connect();
+      return releasing(client, async () => {
+        await client.query("BEGIN");
+        const result = await work((statement) => this.#run(client, statement, { prepare: false }));
+        await client.query("COMMIT");
+        return result;
+      });
+    });
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= this.#pool.end();
+    return this.#closing;
+  }
+
+  async #query(statement: Statement, options: { prepare: boolean }): Promise<Row[]> {
+    const client = await this.#connect();
+    return releasing(client, () => this.#run(client, statement, options));
+  }
+
+  async #run(client: PoolClient, { text, values = [] }: Statement, { prepare }: { prepare: boolean }): Promise<Row[]> {
+    const named = prepare ? { name: this.#nameOf(text) } : {};
+    const result = await client.query<Row>({ text, values: [...values], ...named });
+    return result.rows;
+  }
+
+  #nameOf(text: string): string {
+    const known = this.#names.get(text);
+    if (known !== undefined) return known;
+    const name = `polygym_${this.#names.size + 1}`;
+    this.#names.set(text, name);
+    return name;
+  }
+
+  async #connect(): Promise<PoolClient> {
+    if (this.#closing !== null) throw new GymError("store_failed", "the store is closed");
+    return this.#pool.connect();
+  }
+
+  async #patiently<T>(work: () => Promise<T>): Promise<T> {
+    const deadline = performance.now() + GIVE_UP_MS;
+    for (let pauseMs = RETRY_MIN_MS; ; pauseMs = Math.min(pauseMs * 2, RETRY_MAX_MS)) {
+      try {
+        return await work();
+      } catch (error) {
+        if (error instanceof GymError) throw error;
+        if (!isPassing(error) || this.#closing !== null || performance.now() > deadline) throw failure(error);
+        await delay(pauseMs * (0.5 + Math.random()));
+      }
+    }
+  }
+}
+
+/** Gives the client back, or drops it when it failed: a broken or half-way transaction is nobody's. */
+async function releasing<T>(client: PoolClient, work: () => Promise<T>): Promise<T> {
+  // Between two calls of ours the client reports a break as an event; the call that follows fails by itself.
+  const ignore = () => undefined;
+  client.on("error", ignore);
+  try {
+    const result = await work();
+    client.off("error", ignore);
+    client.release();
+    return result;
+  } catch (error) {
+    client.release(true);
+    throw failure(error);
+  }
+}
