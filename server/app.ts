@@ -2,7 +2,7 @@ import cookie from "@fastify/cookie";
 import swagger from "@fastify/swagger";
 import { jsonSchemaTransform, type ZodTypeProvider } from "@fastify/type-provider-zod";
 import websocket from "@fastify/websocket";
-import Fastify, { type FastifyBaseLogger } from "fastify";
+import Fastify, { type FastifyBaseLogger, LogController } from "fastify";
 import type * as z from "zod";
 import { MAX_BODY_BYTES } from "../core/api.ts";
 import { ProblemError } from "../core/errors.ts";
@@ -46,7 +46,7 @@ export async function buildApp(deps: ServerDeps): Promise<App> {
   registerBodies(app);
   registerProblems(app, deps.log);
   await app.register(cookie);
-  registerGuard(app, tokens);
+  registerGuard(app, tokens, deps.log);
   await app.register(websocket, {
     options: { maxPayload: MAX_BODY_BYTES, perMessageDeflate: false },
     errorHandler: () => undefined,
@@ -72,7 +72,7 @@ function newFastify(deps: ServerDeps): App {
   const loggerInstance: FastifyBaseLogger = deps.log;
   const app = Fastify({
     loggerInstance,
-    disableRequestLogging: true,
+    logController: new LogController({ disableRequestLogging: true }),
     bodyLimit: MAX_BODY_BYTES,
     connectionTimeout: IDLE_SOCKET_MS,
     requestTimeout: REQUEST_MS,

@@ -1,4 +1,4 @@
-import type { EpisodeEvent } from "../core/events.ts";
+import type { EpisodeEvent, EventType } from "../core/events.ts";
 import type { Digest, EpisodeId } from "../core/ids.ts";
 import type { Action, Message, Observation, ToolSchema } from "../core/messages.ts";
 import type { EventStore } from "../core/store.ts";
@@ -109,17 +109,25 @@ function messagesOf(action: Action): Message[] {
   return "text" in action ? [{ role: "assistant", content: action.text }] : [];
 }
 
-/** Folds every event of the episode. */
-export async function foldEpisode(store: EventStore, id: EpisodeId): Promise<EpisodeFold> {
+/** Folds every event of the episode, or those of some types. */
+export async function foldEpisode(
+  store: EventStore,
+  id: EpisodeId,
+  types?: readonly EventType[],
+): Promise<EpisodeFold> {
   const fold = new EpisodeFold();
-  for await (const event of allEvents(store, id)) fold.apply(event);
+  for await (const event of allEvents(store, id, types)) fold.apply(event);
   return fold;
 }
 
-/** Page by page, from the start or after a number. */
-export async function* allEvents(store: EventStore, id: EpisodeId, after?: number): AsyncGenerator<EpisodeEvent> {
-  for (let from = after; ; ) {
-    const page = await store.events(id, { after: from });
+/** Page by page, from the start. */
+export async function* allEvents(
+  store: EventStore,
+  id: EpisodeId,
+  types?: readonly EventType[],
+): AsyncGenerator<EpisodeEvent> {
+  for (let from: number | undefined; ; ) {
+    const page = await store.events(id, { after: from, types });
     yield* page.events;
     if (page.next === null) return;
     from = page.next;

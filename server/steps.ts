@@ -11,8 +11,13 @@ import type { Expected, Reply, Watch } from "./hub.ts";
 import type { Parts } from "./parts.ts";
 import { isOver, nextLook, POLL_MS, type Wait, waitForEpisode } from "./wait.ts";
 
-/** Silence after which a step is looked up in the store and sent again: mail may be lost, and sending twice is harmless. */
-const SILENCE_MS = 5_000;
+/**
+ * Silence after which a step is looked up in the store and sent again: mail may be lost, and sending twice is harmless. It
+ * doubles each time.
+ */
+const SILENCE_MS = 2_000;
+const MAX_SILENCE_MS = 16_000;
+const STEP_EVENTS = ["framework.opened", "step.accepted", "step.observed"] as const;
 
 /** What became of a step, for HTTP and WebSocket alike. */
 type Taken =
@@ -78,6 +83,7 @@ class StepWait {
   #sent: { reply: Expected<Reply>; worker: string; term: number; at: number } | null = null;
   /** Its owner said that the episode is ending. */
   #refusedForGood = false;
+  #patienceMs = SILENCE_MS;
 
   constructor(parts: Parts, first: EpisodeRecord, body: StepBody, watch: Watch) {
     this.#parts = parts;
@@ -121,7 +127,8 @@ class StepWait {
       await this.#send(record.worker, record.term);
       return null;
     }
-    if (Date.now() - sent.at < SILENCE_MS) return null;
+    if (Date.now() - sent.at < this.#patienceMs) return null;
+    this.#patienceMs = Math.min(2 * this.#patienceMs, MAX_SILENCE_MS);
     const stored = await this.#stored();
     if (stored === null) await this.#send(record.worker, record.term);
     else sent.at = Date.now();
@@ -186,7 +193,7 @@ class StepWait {
   /** What the store knows of this step; null: nothing. */
   async #stored(): Promise<{ status: "stored"; step: StepPart } | { status: "accepted" } | null> {
     const { conversation, seq, action } = this.#body;
-    const known = (await foldEpisode(this.#parts.store, this.#first.episode_id)).step(conversation, seq);
+    const known = (await foldEpisode(this.#parts.store, this.#first.episode_id, STEP_EVENTS)).step(conversation, seq);
     if (known === null) return null;
     if (known.bodyDigest !== sha256(canonicalJson({ conversation, seq, action })))
       throw new ProblemError(

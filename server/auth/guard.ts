@@ -1,5 +1,7 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
+import type { Logger } from "pino";
 import { ProblemError } from "../../core/errors.ts";
+import { problemDocument, sendProblem } from "../problems.ts";
 import type { Caller } from "./caller.ts";
 import { type Access, accessFor } from "./routes.ts";
 import { COOKIE_NAME, COOKIE_S, type Credential, type Tokens, unauthorized } from "./tokens.ts";
@@ -22,7 +24,7 @@ export function callerOf(request: FastifyRequest): Caller {
 }
 
 /** One hook in front of every route, also of those that do not exist: who asks, and may they. Denies by default. */
-export function registerGuard(app: FastifyInstance, tokens: Tokens): void {
+export function registerGuard(app: FastifyInstance, tokens: Tokens, log: Logger): void {
   app.decorateRequest("caller", null);
   app.decorateRequest("credential", null);
   app.addHook("onRoute", ({ method, url }) => {
@@ -35,9 +37,14 @@ export function registerGuard(app: FastifyInstance, tokens: Tokens): void {
     const { url } = request.routeOptions;
     const access = url === undefined ? undefined : accessFor(request.method, url);
     if (access === "open") return;
-    if (await logIn(tokens, request, reply)) return reply;
-    await identify(tokens, request, access);
-    if (access !== undefined && access !== "socket") checkRoles(callerOf(request), access);
+    try {
+      if (await logIn(tokens, request, reply)) return reply;
+      await identify(tokens, request, access);
+      if (access !== undefined && access !== "socket") checkRoles(callerOf(request), access);
+    } catch (error) {
+      // Not thrown on: plug-ins bring error handlers of their own.
+      return sendProblem(reply, problemDocument(log, error));
+    }
   });
 }
 
