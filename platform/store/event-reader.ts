@@ -1,13 +1,13 @@
 import { join } from "node:path";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { GymError } from "../../core/errors.ts";
-import { EpisodeEvent, type EventType, foldTerms } from "../../core/events.ts";
+import { EpisodeEvent, foldTerms } from "../../core/events.ts";
 import type { EpisodeId } from "../../core/ids.ts";
 import type { EventPage } from "../../core/store.ts";
+import { choosePage, type EventQuery } from "./event-page.ts";
 import { SegmentFile } from "./segment-file.ts";
 import type { IndexEntry } from "./segment-line.ts";
 
-const DEFAULT_PAGE_BYTES = 32 * 1024 * 1024;
 /** Lines this close are read at once. */
 const READ_GAP_BYTES = 16 * 1024;
 const READ_BYTES = 256 * 1024;
@@ -15,12 +15,6 @@ const READ_BYTES = 256 * 1024;
 const TURN_BYTES = 1024 * 1024;
 /** Index entries in memory, about 100 bytes each. */
 const MAX_ENTRIES = 300_000;
-
-export interface EventQuery {
-  readonly after?: number | undefined;
-  readonly maxBytes?: number | undefined;
-  readonly types?: readonly EventType[] | undefined;
-}
 
 interface Found extends IndexEntry {
   readonly file: SegmentFile;
@@ -43,7 +37,7 @@ export class EventReader {
     const files = this.#segmentsOf(id).map((name) => this.file(name));
     for (const file of files) file.users++;
     try {
-      const { page, more } = choosePage(foundIn(files, id), query);
+      const { page, more } = choosePage(foundIn(files, id, query.after), query);
       const events = await readEvents(page);
       return { events, next: more ? (page.at(-1)?.n ?? null) : null };
     } finally {
@@ -79,22 +73,9 @@ export class EventReader {
   }
 }
 
-function foundIn(files: readonly SegmentFile[], id: EpisodeId): Found[] {
-  const found = files.flatMap((file) => file.entries(id).map((entry) => ({ ...entry, file })));
+function foundIn(files: readonly SegmentFile[], id: EpisodeId, after: number | undefined): Found[] {
+  const found = files.flatMap((file) => file.entries(id, after).map((entry) => ({ ...entry, file })));
   return foldTerms(found.filter((entry) => entry.type !== "record"));
-}
-
-function choosePage(events: readonly Found[], query: EventQuery): { page: Found[]; more: boolean } {
-  const { after = -1, maxBytes = DEFAULT_PAGE_BYTES, types } = query;
-  const wanted = events.filter((e) => e.n > after && (types === undefined || types.some((type) => type === e.type)));
-  let bytes = 0;
-  let count = 0;
-  for (const entry of wanted) {
-    bytes += entry.length;
-    if (count > 0 && bytes > maxBytes) break;
-    count++;
-  }
-  return { page: wanted.slice(0, count), more: count < wanted.length };
 }
 
 async function readEvents(page: readonly Found[]): Promise<EpisodeEvent[]> {

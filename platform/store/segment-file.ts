@@ -4,6 +4,18 @@ import { formatIndexLine, type IndexEntry, parseIndexLine, peekLine } from "./se
 const CHUNK_BYTES = 1024 * 1024;
 const NEWLINE = 0x0a;
 
+interface Place {
+  readonly offset: number;
+  readonly length: number;
+}
+
+/** What is known of an episode in a segment. */
+interface Lines {
+  /** Index lines, as text. */
+  readonly unparsed: string[];
+  readonly entries: IndexEntry[];
+}
+
 /**
  * One segment as a reader sees it: an index in memory that follows what its writer adds. A torn line at the end, or bytes
  * that a crash of the machine left unwritten, are passed over. Reads are synchronous: they meet the page cache.
@@ -12,7 +24,7 @@ export class SegmentFile {
   readonly #path: string;
   readonly #data: number;
   #index: number | null;
-  readonly #entries = new Map<string, IndexEntry[]>();
+  readonly #episodes = new Map<string, Lines>();
   /** How far the index file is read. */
   #indexRead = 0;
   /** Bytes of the segment that the entries speak of. */
@@ -47,25 +59,29 @@ export class SegmentFile {
     return this.#count;
   }
 
-  /** Lines of an episode that are wholly there, in the order in which they were written. */
-  entries(episodeId: string): IndexEntry[] {
-    return (this.#entries.get(episodeId) ?? []).filter((entry) => entry.offset + entry.length < this.#bytes);
+  /**
+   * Lines of an episode that are wholly there, in the order in which they were written: events numbered above `after`, and
+   * whatever `term.granted` there is, which decides what of them counts.
+   */
+  entries(episodeId: string, after = -2): IndexEntry[] {
+    const lines = this.#episodes.get(episodeId);
+    if (lines === undefined) return [];
+    for (const text of lines.unparsed.splice(0)) {
+      const entry = parseIndexLine(text);
+      if (entry !== null) lines.entries.push(entry);
+    }
+    return lines.entries.filter(
+      (entry) => (entry.n > after || entry.from_n !== undefined) && entry.offset + entry.length < this.#bytes,
+    );
   }
 
   episodes(): string[] {
-    return [...this.#entries.keys()];
+    return [...this.#episodes.keys()];
   }
 
   /** Bytes from `offset`. */
   read(offset: number, length: number): Buffer {
-    const bytes = Buffer.allocUnsafe(length);
-    let done = 0;
-    while (done < length) {
-      const got = readSync(this.#data, bytes, done, length - done, offset + done);
-      if (got === 0) break;
-      done += got;
-    }
-    return bytes.subarray(0, done);
+    return readAt(this.#data, offset, length);
   }
 
   close(): void {
@@ -73,14 +89,24 @@ export class SegmentFile {
     if (this.#index !== null) closeSync(this.#index);
   }
 
+  /** Most episodes of a segment are never asked for, so their lines are kept as they are. */
   #readIndex(file: number): void {
-    for (const { text, end } of linesFrom(file, this.#indexRead)) {
-      this.#indexRead = end;
-      const entry = parseIndexLine(text);
-      // A crash of the machine may leave anything in an index; what it fails to name is found by the scan.
-      if (entry === null || entry.offset !== this.#covered) continue;
-      this.#add(entry);
+    for (const text of this.#newIndexLines(file)) {
+      const place = placeOf(text);
+      // What a scan found before its index line came is there already.
+      if (place === null || place.offset !== this.#covered) continue;
+      this.#linesOf(text.slice(0, text.indexOf(" "))).unparsed.push(text);
+      this.#cover(place);
     }
+  }
+
+  #newIndexLines(file: number): string[] {
+    const size = fstatSync(file).size;
+    if (size <= this.#indexRead) return [];
+    const bytes = readAt(file, this.#indexRead, size - this.#indexRead);
+    const end = bytes.lastIndexOf(NEWLINE) + 1;
+    this.#indexRead += end;
+    return bytes.toString("latin1", 0, end).split("\n");
   }
 
   #scan(): number {
@@ -88,23 +114,30 @@ export class SegmentFile {
     for (const { text, start, end } of linesFrom(this.#data, this.#covered)) {
       const head = peekLine(text);
       if (head === null) break;
-      this.#add({ ...head, offset: start, length: end - start - 1 });
+      const entry = { ...head, offset: start, length: end - start - 1 };
+      this.#linesOf(entry.episodeId).unparsed.push(formatIndexLine(entry).trimEnd());
+      this.#cover(entry);
       found++;
     }
     return found;
   }
 
-  #add(entry: IndexEntry): void {
-    const list = this.#entries.get(entry.episodeId);
-    if (list === undefined) this.#entries.set(entry.episodeId, [entry]);
-    else list.push(entry);
+  #linesOf(episodeId: string): Lines {
+    const known = this.#episodes.get(episodeId);
+    if (known !== undefined) return known;
+    const lines: Lines = { unparsed: [], entries: [] };
+    this.#episodes.set(episodeId, lines);
+    return lines;
+  }
+
+  #cover(place: Place): void {
     this.#count++;
-    this.#covered = entry.offset + entry.length + 1;
+    this.#covered = place.offset + place.length + 1;
   }
 
   /** Writes the index that is missing, unless somebody else just did. */
   #keepIndex(): void {
-    const all = [...this.#entries.values()].flat().sort((a, b) => a.offset - b.offset);
+    const all = [...this.#episodes.keys()].flatMap((id) => this.entries(id)).sort((a, b) => a.offset - b.offset);
     const temporary = `${this.#path}.idx.${process.pid}`;
     try {
       writeFileSync(temporary, all.map(formatIndexLine).join(""), { mode: 0o600 });
@@ -132,6 +165,26 @@ function removeIfThere(path: string): void {
   } catch {
     // It was never made.
   }
+}
+
+/** The last two numbers of an index line. */
+function placeOf(text: string): Place | null {
+  const last = text.lastIndexOf(" ");
+  const before = text.lastIndexOf(" ", last - 1);
+  const [offset, length] = [Number(text.slice(before + 1, last)), Number(text.slice(last + 1))];
+  return before > 0 && Number.isSafeInteger(offset) && Number.isSafeInteger(length) ? { offset, length } : null;
+}
+
+/** What there is of `length` bytes. */
+function readAt(file: number, offset: number, length: number): Buffer {
+  const bytes = Buffer.allocUnsafe(length);
+  let done = 0;
+  while (done < length) {
+    const got = readSync(file, bytes, done, length - done, offset + done);
+    if (got === 0) break;
+    done += got;
+  }
+  return bytes.subarray(0, done);
 }
 
 /** Whole lines of a file from an offset on; `end` is behind the newline. */
