@@ -48,11 +48,15 @@ export class EventReader {
 
   /** A segment with what is in it now. */
   file(name: string): SegmentFile {
-    const file = this.#files.get(name) ?? new SegmentFile(join(this.#dir, name));
-    this.#files.delete(name);
-    this.#files.set(name, file);
-    file.refresh();
-    return file;
+    try {
+      const file = this.#files.get(name) ?? new SegmentFile(join(this.#dir, name));
+      this.#files.delete(name);
+      this.#files.set(name, file);
+      file.refresh();
+      return file;
+    } catch (error) {
+      throw new GymError("store_failed", `segment ${name} cannot be read`, { cause: error });
+    }
   }
 
   close(): void {
