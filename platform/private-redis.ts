@@ -1,7 +1,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { lstatSync, mkdirSync } from "node:fs";
-import { access, constants, rename } from "node:fs/promises";
+import { access, constants, rename, rmdir } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { GymError } from "../core/errors.ts";
@@ -42,6 +42,7 @@ export async function startRedis(config: RedisConfig, log?: Logger): Promise<Red
 class RedisKeeper {
   readonly url: string;
   readonly #dir: string;
+  readonly #runDir: string;
   readonly #socket: string;
   readonly #searchPath: readonly string[];
   readonly #log: Logger | undefined;
@@ -52,12 +53,12 @@ class RedisKeeper {
 
   constructor(config: RedisConfig, log: Logger | undefined) {
     this.#dir = join(config.home, "redis");
+    this.#runDir = config.runDir;
     this.#socket = join(config.runDir, "redis.sock");
     this.url = `unix://${this.#socket}`;
     this.#searchPath = config.searchPath;
     this.#log = log;
     mkdirSync(this.#dir, { recursive: true, mode: 0o700 });
-    makePrivateFolder(config.runDir);
   }
 
   /** Resolves when a Redis answers on the socket, ours or another's. */
@@ -87,7 +88,10 @@ class RedisKeeper {
     this.#watch?.disconnect();
     const child = this.#child;
     this.#child = null;
-    if (child !== null) await stop(child);
+    if (child === null) return;
+    await stop(child);
+    // Others may keep their sockets in it; then it stays.
+    await rmdir(this.#runDir).catch(() => undefined);
   }
 
   #adopt(attempt: Attempt, watch: Redis): void {
@@ -138,6 +142,9 @@ class RedisKeeper {
     const server = await findProgram(["redis-server", "valkey-server"], this.#searchPath);
     if (server === null)
       throw new GymError("queue_failed", "there is no redis-server: install redis-server, or set POLYGYM_REDIS_URL");
+    for (const tool of ["setpriv", "flock"])
+      if ((await findProgram([tool], this.#searchPath)) === null)
+        throw new GymError("queue_failed", `there is no ${tool}: install util-linux, or set POLYGYM_REDIS_URL`);
     const lock = [
       "flock",
       "--nonblock",
@@ -148,6 +155,8 @@ class RedisKeeper {
     ];
     const argv = ["setpriv", "--pdeathsig", "TERM", ...lock, server, ...serverOptions(this.#dir, this.#socket)];
     const [command = server, ...args] = argv;
+    // Each time: whoever ended the last server may have taken the folder with it.
+    makePrivateFolder(this.#runDir);
     // detached: a Ctrl-C of the terminal reaches us only, and we close it last.
     const child = spawn(command, args, { stdio: ["ignore", "pipe", "pipe"], detached: true });
     let kept = "";

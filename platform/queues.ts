@@ -11,7 +11,7 @@ import {
 import type { JobOf } from "./job-schemas.ts";
 import { connectRedis, type Redis } from "./redis.ts";
 
-export { type QueueWorker, type WorkQueueOptions, workQueue } from "./queue-worker.ts";
+export { type QueueWorker, workQueue } from "./queue-worker.ts";
 
 /** Finished jobs are kept for the dashboard only. */
 const KEEP_COMPLETED = { count: 200, age: 3_600 };

@@ -67,7 +67,7 @@ export function storeContract(name: string, openSpace: () => Promise<StoreSpace>
         store.createEpisode(record, SAMPLE_BODY),
         other.createEpisode(record, SAMPLE_BODY),
       ]);
-      expect(answers.map((answer) => answer.created).sort()).toEqual([false, true]);
+      expect(answers.filter((answer) => answer.created)).toHaveLength(1);
     });
 
     test("grants a term to one worker only", async () => {
@@ -318,7 +318,7 @@ export function storeContract(name: string, openSpace: () => Promise<StoreSpace>
     test("an idempotency key is reserved for one caller, answers the same body, and refuses another", async () => {
       const ask = (from: Store, body = "b") => from.idempotency("tok_1", "POST /v1/verify", "k", sha256(body));
       const asked = await Promise.all([ask(store), ask(other)]);
-      expect(asked.map((answer) => answer.status).sort()).toEqual(["new", "running"]);
+      expect(new Set(asked.map((answer) => answer.status))).toEqual(new Set(["new", "running"]));
       expect(await ask(other, "else")).toEqual({ status: "other_body" });
       await store.finishIdempotency("tok_1", "POST /v1/verify", "k", 200, "{}");
       expect(await ask(other)).toEqual({ status: "done", httpStatus: 200, body: "{}" });
