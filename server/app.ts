@@ -2,7 +2,7 @@ import cookie from "@fastify/cookie";
 import swagger from "@fastify/swagger";
 import { jsonSchemaTransform, type ZodTypeProvider } from "@fastify/type-provider-zod";
 import websocket from "@fastify/websocket";
-import Fastify, { type FastifyBaseLogger, LogController } from "fastify";
+import Fastify, { type FastifyBaseLogger, type FastifyInstance, LogController } from "fastify";
 import type * as z from "zod";
 import { MAX_BODY_BYTES } from "../core/api.ts";
 import { ProblemError } from "../core/errors.ts";
@@ -34,6 +34,7 @@ const REQUEST_MS = 120_000;
 /** Routes that do not wait. */
 const HANDLER_MS = 30_000;
 const MAX_HEADER_BYTES = 16 * 1024;
+const CLOSE_SOCKETS_MS = 1_000;
 const MAX_CONNECTIONS = 16_384;
 
 /** The server without its process: routes, sockets and what they share. It is closed by `close()`; its parts are not. */
@@ -46,11 +47,13 @@ export async function buildApp(deps: ServerDeps): Promise<App> {
   registerBodies(app);
   registerProblems(app, deps.log);
   await app.register(cookie);
-  registerGuard(app, tokens, deps.log);
+  // Before the guard: it closes sockets whose upgrade the guard refuses.
   await app.register(websocket, {
     options: { maxPayload: MAX_BODY_BYTES, perMessageDeflate: false },
     errorHandler: () => undefined,
+    preClose: closeSockets,
   });
+  registerGuard(app, tokens, deps.log);
   await app.register(swagger, { openapi: describeApi(deps.config.version), transform: describeRoute });
   registerRoutes(app, parts, tokens);
   app.addHook("onResponse", async (request, reply) => {
@@ -66,6 +69,15 @@ export async function buildApp(deps: ServerDeps): Promise<App> {
   });
   app.addHook("onClose", () => mail.close());
   return app;
+}
+
+/** Clients attach again elsewhere; those that do not answer the close are cut off. */
+function closeSockets(this: FastifyInstance, done: (error?: Error) => void): void {
+  for (const client of this.websocketServer.clients) {
+    client.close(1001, "the server stops");
+    setTimeout(() => client.terminate(), CLOSE_SOCKETS_MS).unref();
+  }
+  this.websocketServer.close(done);
 }
 
 function newFastify(deps: ServerDeps): App {

@@ -86,8 +86,9 @@ export class Connection {
     let id: FrameId | null = null;
     try {
       if (isBinary) throw new ProblemError("invalid_request", "frames are text", "send JSON as text frames");
-      const frame = this.#parse(String(data));
-      id = frame.id;
+      const value = parseJson(String(data));
+      id = frameId(value);
+      const frame = parseFrame(value);
       if (this.#inFlight >= MAX_IN_FLIGHT)
         throw new ProblemError(
           "capacity",
@@ -107,16 +108,6 @@ export class Connection {
     } catch (error) {
       this.#refuse(id, error).catch((failure: unknown) => this.#parts.log.warn({ err: failure }, "answer not sent"));
     }
-  }
-
-  #parse(text: string): ClientFrame {
-    const parsed = ClientFrame.safeParse(parseJson(text));
-    if (parsed.success) return parsed.data;
-    throw new ProblemError(
-      "invalid_request",
-      describeIssues(parsed.error.issues, "frame"),
-      `send {"id": …, "op": one of ${OPS.join(", ")}, …}`,
-    );
   }
 
   async #answer(frame: ClientFrame): Promise<void> {
@@ -170,4 +161,20 @@ export class Connection {
     this.#socket.close(code, reason);
     setTimeout(() => this.#socket.terminate(), 5_000).unref();
   }
+}
+
+/** Of a frame that may be wrong otherwise. */
+function frameId(value: unknown): FrameId | null {
+  const parsed = ClientFrame.pick({ id: true }).safeParse(value);
+  return parsed.success ? parsed.data.id : null;
+}
+
+function parseFrame(value: unknown): ClientFrame {
+  const parsed = ClientFrame.safeParse(value);
+  if (parsed.success) return parsed.data;
+  throw new ProblemError(
+    "invalid_request",
+    describeIssues(parsed.error.issues, "frame"),
+    `send {"id": …, "op": one of ${OPS.join(", ")}, …}`,
+  );
 }
