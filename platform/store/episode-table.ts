@@ -1,5 +1,5 @@
 import type { SQLInputValue, StatementSync } from "node:sqlite";
-import { type EpisodeRecord, EpisodeRecord as EpisodeRecordSchema, EpisodeState, Outcome } from "../../core/episode.ts";
+import { type EpisodeRecord, EpisodeRecord as EpisodeRecordSchema, type EpisodeState } from "../../core/episode.ts";
 import type { Digest, EpisodeId } from "../../core/ids.ts";
 import type {
   EpisodeCounts,
@@ -11,6 +11,7 @@ import type {
 } from "../../core/store.ts";
 import { Verdict } from "../../core/verifier.ts";
 import type { Database } from "./database.ts";
+import { countsOf, runsOf } from "./episode-counts.ts";
 import { cursorNumber, pageLimit, whereOf } from "./episode-query.ts";
 
 type Row = Record<string, unknown>;
@@ -157,13 +158,7 @@ export class EpisodeTable implements EpisodeStore {
        WHERE ${where.text} AND run IS NOT NULL GROUP BY run, state, outcome`,
       where.values,
     );
-    return [...Map.groupBy(rows, (row) => String(row.run))]
-      .map(([run, parts]) => ({
-        run,
-        counts: countsOf(parts),
-        last_at: Math.max(...parts.map((p) => Number(p.last_at))),
-      }))
-      .sort((a, b) => b.last_at - a.last_at);
+    return runsOf(rows);
   }
 
   async unfinished(states: readonly EpisodeState[], olderThanMs: number): Promise<EpisodeRecord[]> {
@@ -232,20 +227,4 @@ export class EpisodeTable implements EpisodeStore {
   #rows(text: string, values: readonly SQLInputValue[]): Promise<Row[]> {
     return this.#database.read(() => this.#database.sql.prepare(text).all(...values));
   }
-}
-
-function countsOf(rows: readonly Row[]): EpisodeCounts {
-  const state: Partial<Record<EpisodeState, number>> = {};
-  const outcome: Partial<Record<Outcome, number>> = {};
-  let total = 0;
-  for (const row of rows) {
-    const n = Number(row.n);
-    const inState = EpisodeState.parse(row.state);
-    total += n;
-    state[inState] = (state[inState] ?? 0) + n;
-    if (row.outcome === null) continue;
-    const ended = Outcome.parse(row.outcome);
-    outcome[ended] = (outcome[ended] ?? 0) + n;
-  }
-  return { total, state, outcome };
 }

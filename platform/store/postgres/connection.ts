@@ -9,8 +9,8 @@ const CONNECT_MS = 5_000;
 /** The server stops a statement; the client gives up on one whose server cannot be reached. */
 const STATEMENT_MS = 15_000;
 const QUERY_MS = 20_000;
-/** A call is tried again for so long while the server restarts or fails over. */
-const GIVE_UP_MS = 15_000;
+/** A call is tried again for so long while the server restarts, recovers from a crash or fails over. */
+const PATIENCE_MS = 60_000;
 const RETRY_MIN_MS = 25;
 const RETRY_MAX_MS = 500;
 const IDLE_MS = 60_000;
@@ -34,6 +34,8 @@ export interface ConnectionOptions {
   /** Shown among the server's sessions. */
   readonly processId: string;
   readonly log: Logger;
+  /** How long a call waits for a server that is away. (Default: 60000) */
+  readonly patienceMs?: number | undefined;
 }
 
 export interface Statement {
@@ -44,11 +46,13 @@ export interface Statement {
 /** A bounded pool of connections to one database. Connections that broke are made anew by the next call. */
 export class Connection {
   readonly #pool: Pool;
+  readonly #patienceMs: number;
   /** Prepared once per connection, under the same name on each. */
   readonly #names = new Map<string, string>();
   #closing: Promise<void> | null = null;
 
-  constructor({ url, processId, log }: ConnectionOptions) {
+  constructor({ url, processId, log, patienceMs = PATIENCE_MS }: ConnectionOptions) {
+    this.#patienceMs = patienceMs;
     this.#pool = new Pool({
       connectionString: url,
       application_name: `polygym ${processId}`.slice(0, 63),
@@ -76,7 +80,11 @@ export class Connection {
   /** One statement whose second run would change something: it is not tried again once it may have been sent. */
   async once(text: string, values: readonly unknown[] = []): Promise<Row[]> {
     const client = await this.#patiently(() => this.#connect());
-    return releasing(client, () => this.#run(client, { text, values }, { prepare: true }));
+    try {
+      return await releasing(client, () => this.#run(client, { text, values }, { prepare: true }));
+    } catch (error) {
+      throw failure(error);
+    }
   }
 
   /** All of `work` in one transaction, which may run twice when the connection breaks. */
@@ -122,7 +130,7 @@ export class Connection {
   }
 
   async #patiently<T>(work: () => Promise<T>): Promise<T> {
-    const deadline = performance.now() + GIVE_UP_MS;
+    const deadline = performance.now() + this.#patienceMs;
     for (let pauseMs = RETRY_MIN_MS; ; pauseMs = Math.min(pauseMs * 2, RETRY_MAX_MS)) {
       try {
         return await work();
@@ -135,18 +143,41 @@ export class Connection {
   }
 }
 
-/** Gives the client back, or drops it when it failed: a broken or half-way transaction is nobody's. */
+/** Gives the client back, or drops it when it failed: a broken connection or half a transaction is nobody's. */
 async function releasing<T>(client: PoolClient, work: () => Promise<T>): Promise<T> {
-  // Between two calls of ours the client reports a break as an event; the call that follows fails by itself.
+  // A break between two queries comes as an event too; the query that follows fails by itself.
   const ignore = () => undefined;
   client.on("error", ignore);
+  let broken = true;
   try {
     const result = await work();
-    client.off("error", ignore);
-    client.release();
+    broken = false;
     return result;
-  } catch (error) {
-    client.release(true);
-    throw failure(error);
+  } finally {
+    client.off("error", ignore);
+    client.release(broken);
   }
+}
+
+/** The server is restarting, full, or resolved a deadlock against us. */
+const PASSING_STATES = new Set(["57P01", "57P02", "57P03", "53300", "40001", "40P01"]);
+const CONNECTION_CLASS = "08";
+
+/** What has no state of SQL comes from the connection. */
+function isPassing(error: unknown): boolean {
+  const state = sqlState(error);
+  return state === null || state.startsWith(CONNECTION_CLASS) || PASSING_STATES.has(state);
+}
+
+function sqlState(error: unknown): string | null {
+  if (!(error instanceof Error) || !("code" in error) || typeof error.code !== "string") return null;
+  return /^[0-9A-Z]{5}$/.test(error.code) && "severity" in error ? error.code : null;
+}
+
+function failure(error: unknown): GymError {
+  if (error instanceof GymError) return error;
+  // Node reports the addresses it tried as one error without a text.
+  const first: unknown = error instanceof AggregateError && error.message === "" ? error.errors[0] : error;
+  const message = first instanceof Error ? first.message : String(first);
+  return new GymError("store_failed", `PostgreSQL failed: ${message}`, { retryable: isPassing(error), cause: first });
 }

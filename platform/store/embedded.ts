@@ -1,0 +1,82 @@
+import { mkdirSync } from "node:fs";
+import { join } from "node:path";
+import type { Store } from "../../core/store.ts";
+import type { Logger } from "../log.ts";
+import { adminTables } from "./admin-tables.ts";
+import { blobFiles, installationSecret } from "./blob-files.ts";
+import { Database } from "./database.ts";
+import { EpisodeTable } from "./episode-table.ts";
+import { EventReader } from "./event-reader.ts";
+import { recover } from "./recover.ts";
+import { eventLine, recordLine } from "./segment-line.ts";
+import { SegmentWriter } from "./segment-writer.ts";
+
+export interface EmbeddedStoreOptions {
+  /** Folder of the store: `segments/`, `blobs/`, `store.db`, `secret`. Made when it is missing. */
+  readonly dir: string;
+  /** Names the segments that this process writes; no other process may have it. */
+  readonly processId: string;
+  readonly log: Logger;
+  readonly now: () => number;
+}
+
+/** The embedded store: segments of events, SQLite and blob files in one folder, for the processes of one machine. */
+export async function openEmbeddedStore({ dir, processId, log, now }: EmbeddedStoreOptions): Promise<Store> {
+  const segments = join(dir, "segments");
+  mkdirSync(segments, { recursive: true, mode: 0o700 });
+  const database = await Database.open(join(dir, "store.db"));
+  const { sql } = database;
+  const addSegment = sql.prepare("INSERT OR IGNORE INTO segments (name) VALUES (?)");
+  const link = sql.prepare("INSERT OR IGNORE INTO episode_segments SELECT ?, id FROM segments WHERE name = ?");
+  const seal = sql.prepare("UPDATE segments SET sealed = 1 WHERE name = ?");
+  const segmentsOf = sql.prepare(
+    "SELECT s.name FROM episode_segments AS e JOIN segments AS s ON s.id = e.segment WHERE e.episode_id = ? ORDER BY s.id",
+  );
+  const writer = new SegmentWriter({
+    dir: segments,
+    processId,
+    register: (segment, episodeIds) =>
+      database.write(() => {
+        addSegment.run(segment);
+        for (const id of episodeIds) link.run(id, segment);
+      }),
+    seal: (segment) => database.write(() => void seal.run(segment)),
+  });
+  const table = new EpisodeTable({
+    database,
+    keepCopy: (record, digest) => writer.append([recordLine(record, digest)]),
+    now,
+  });
+  await recover({ database, table, dir: segments, log });
+  const reader = new EventReader(segments, (id) => segmentsOf.all(id).map((row) => String(row.name)));
+  const admin = adminTables({ database, secret: () => installationSecret(dir), now });
+  let closing: Promise<void> | null = null;
+  const closeAll = async () => {
+    await writer.close();
+    reader.close();
+    database.close();
+  };
+  const close = () => {
+    closing ??= closeAll();
+    return closing;
+  };
+  return {
+    createEpisode: (record, digest) => table.createEpisode(record, digest),
+    episode: (id) => table.episode(id),
+    episodes: (filter, page) => table.episodes(filter, page),
+    counts: (filter) => table.counts(filter),
+    unfinished: (states, olderThanMs) => table.unfinished(states, olderThanMs),
+    grantTerm: (id, worker, expected) => table.grantTerm(id, worker, expected),
+    update: (id, guard, patch) => table.update(id, guard, patch),
+    runs: (filter) => table.runs(filter),
+    completions: (filter, page) => table.completions(filter, page),
+    addVerdict: (id, verdict) => table.addVerdict(id, verdict),
+    verdicts: (id) => table.verdicts(id),
+    append: (events) => writer.append(events.map(eventLine)),
+    events: (id, query) => reader.events(id, query),
+    ...blobFiles(join(dir, "blobs")),
+    ...admin,
+    close,
+    [Symbol.asyncDispose]: close,
+  };
+}

@@ -1,0 +1,206 @@
+import { randomUUID } from "node:crypto";
+import { type EpisodeRecord, EpisodeRecord as EpisodeRecordSchema, type EpisodeState } from "../../../core/episode.ts";
+import { GymError } from "../../../core/errors.ts";
+import type { Digest, EpisodeId } from "../../../core/ids.ts";
+import type { EpisodeFilter, EpisodePage, EpisodePatch, EpisodeStore, RecordGuard } from "../../../core/store.ts";
+import { Verdict } from "../../../core/verifier.ts";
+import { countsOf, runsOf } from "../episode-counts.ts";
+import { cursorNumber, pageLimit } from "../episode-query.ts";
+import type { Connection, Row } from "./connection.ts";
+import { jsonText, labelText, whereOf } from "./episode-where.ts";
+
+/** Followers of the completions must see them in order, so endings are numbered one at a time, until their commit. */
+const COMPLETION_LOCK = 7_400_002;
+/** Somebody else changed the record between our look and our write. */
+const MAX_ROUNDS = 50;
+
+const SELECT = "SELECT record, body_digest, revision FROM episodes WHERE episode_id = $1";
+
+const columns =
+  "episode_id, body_digest, owner, run, labels, state, outcome, task, framework, split, scripted, updated_at, revision, record";
+const INSERT = `
+  INSERT INTO episodes (${columns}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
+  ON CONFLICT (episode_id) DO NOTHING RETURNING 1 AS made`;
+const INSERT_DONE = `
+  WITH turn AS MATERIALIZED (SELECT pg_advisory_xact_lock(${COMPLETION_LOCK}))
+  INSERT INTO episodes (${columns}, completion)
+  SELECT $1, $2, $3, $4, $5::text[], $6, $7, $8, $9, $10, $11::boolean, $12::bigint, $13::uuid, $14, nextval('completions') FROM turn
+  ON CONFLICT (episode_id) DO NOTHING RETURNING 1 AS made`;
+
+const changes = "run = $3, labels = $4, state = $5, outcome = $6, updated_at = $7, record = $8, revision = $9";
+const REPLACE = `
+  UPDATE episodes SET ${changes} WHERE episode_id = $1 AND revision = $2 RETURNING 1 AS changed`;
+const REPLACE_DONE = `
+  WITH turn AS MATERIALIZED (SELECT pg_advisory_xact_lock(${COMPLETION_LOCK}))
+  UPDATE episodes SET ${changes}, completion = coalesce(completion, nextval('completions'))
+  FROM turn WHERE episode_id = $1 AND revision = $2 RETURNING 1 AS changed`;
+
+const recordOf = (row: Row): EpisodeRecord => EpisodeRecordSchema.parse(JSON.parse(String(row.record)));
+
+/**
+ * Episode records and verdicts as rows. Every write gives the row a fresh revision and names the one it was made from: a
+ * compare-and-set without a transaction, and a write whose answer was lost is recognised when it is tried again.
+ */
+export class EpisodeRows implements EpisodeStore {
+  readonly #connection: Connection;
+  readonly #now: () => number;
+
+  constructor(connection: Connection, now: () => number) {
+    this.#connection = connection;
+    this.#now = now;
+  }
+
+  async createEpisode(record: EpisodeRecord, bodyDigest: Digest) {
+    const revision = randomUUID();
+    const { environment: env } = record;
+    const values: unknown[] = [record.episode_id, bodyDigest, record.owner, runColumn(record), labelsColumn(record)];
+    values.push(record.state, record.outcome, env.task_id, env.framework, env.split, record.script !== null);
+    values.push(record.updated_at, revision, JSON.stringify(record));
+    const made = await this.#connection.rows(record.state === "done" ? INSERT_DONE : INSERT, values);
+    if (made.length > 0) return { created: true, record, sameBody: true };
+    const [taken] = await this.#connection.rows(SELECT, [record.episode_id]);
+    if (taken === undefined) throw new GymError("store_failed", `the record of ${record.episode_id} is gone`);
+    return {
+      created: taken.revision === revision,
+      record: recordOf(taken),
+      sameBody: taken.body_digest === bodyDigest,
+    };
+  }
+
+  async episode(id: EpisodeId): Promise<EpisodeRecord | null> {
+    const [row] = await this.#connection.rows(SELECT, [id]);
+    return row === undefined ? null : recordOf(row);
+  }
+
+  async episodes(filter: EpisodeFilter, page: { after?: string | undefined; limit?: number | undefined }) {
+    const limit = pageLimit(page.limit);
+    const where = whereOf(filter);
+    const after = cursorNumber(page.after);
+    const rows = await this.#connection.adHocRows({
+      text: `SELECT number, record FROM episodes WHERE ${where.text} ${after === null ? "" : `AND number < ${after}`}
+             ORDER BY number DESC LIMIT ${limit + 1}`,
+      values: where.values,
+    });
+    const shown = rows.slice(0, limit);
+    return { items: shown.map(recordOf), next: rows.length > limit ? String(shown.at(-1)?.number) : null };
+  }
+
+  async completions(
+    filter: EpisodeFilter,
+    page: { after?: string | undefined; limit?: number | undefined },
+  ): Promise<EpisodePage & { cursors: readonly string[] }> {
+    const limit = pageLimit(page.limit);
+    const where = whereOf(filter);
+    const rows = await this.#connection.adHocRows({
+      text: `SELECT completion, record FROM episodes WHERE ${where.text} AND completion > ${cursorNumber(page.after) ?? 0}
+             ORDER BY completion LIMIT ${limit + 1}`,
+      values: where.values,
+    });
+    const shown = rows.slice(0, limit);
+    const cursors = shown.map((row) => String(row.completion));
+    return { items: shown.map(recordOf), cursors, next: rows.length > limit ? (cursors.at(-1) ?? null) : null };
+  }
+
+  async counts(filter: EpisodeFilter) {
+    const { text, values } = whereOf(filter);
+    return countsOf(
+      await this.#connection.adHocRows({
+        text: `SELECT state, outcome, count(*) AS n FROM episodes WHERE ${text} GROUP BY state, outcome`,
+        values,
+      }),
+    );
+  }
+
+  async runs(filter: EpisodeFilter) {
+    const { text, values } = whereOf(filter);
+    const rows = await this.#connection.adHocRows({
+      text: `SELECT run, state, outcome, count(*) AS n, max(updated_at) AS last_at FROM episodes
+             WHERE ${text} AND run IS NOT NULL GROUP BY run, state, outcome`,
+      values,
+    });
+    return runsOf(rows.map((row) => ({ ...row, run: JSON.parse(String(row.run)) })));
+  }
+
+  async unfinished(states: readonly EpisodeState[], olderThanMs: number): Promise<EpisodeRecord[]> {
+    if (states.length === 0) return [];
+    const rows = await this.#connection.rows(
+      "SELECT record FROM episodes WHERE state = ANY($1::text[]) AND updated_at <= $2 ORDER BY updated_at",
+      [states, this.#now() - olderThanMs],
+    );
+    return rows.map(recordOf);
+  }
+
+  grantTerm(id: EpisodeId, worker: string, expected: number): Promise<EpisodeRecord | null> {
+    return this.#change(id, (record) => {
+      if (record.term !== expected || record.state === "verifying" || record.state === "done") return null;
+      return { ...record, worker, term: expected + 1, state: "booting", pending_reason: null };
+    });
+  }
+
+  update(id: EpisodeId, guard: RecordGuard, patch: EpisodePatch): Promise<EpisodeRecord | null> {
+    return this.#change(id, (record) => {
+      const allowed = guard.states === undefined ? record.state !== "done" : guard.states.includes(record.state);
+      return record.term === guard.term && allowed ? { ...record, ...patch } : null;
+    });
+  }
+
+  async addVerdict(id: EpisodeId, verdict: Verdict): Promise<boolean> {
+    const writing = randomUUID();
+    const key = [id, verdict.verifier, verdict.version, verdict.attempt];
+    const made = await this.#connection.rows(
+      `INSERT INTO verdicts (episode_id, verifier, version, attempt, writing, verdict) VALUES ($1, $2, $3, $4, $5, $6)
+       ON CONFLICT DO NOTHING RETURNING 1 AS made`,
+      [...key, writing, JSON.stringify(verdict)],
+    );
+    if (made.length > 0) return true;
+    const [there] = await this.#connection.rows(
+      "SELECT writing FROM verdicts WHERE episode_id = $1 AND verifier = $2 AND version = $3 AND attempt = $4",
+      key,
+    );
+    return there?.writing === writing;
+  }
+
+  async verdicts(id: EpisodeId): Promise<Verdict[]> {
+    const rows = await this.#connection.rows("SELECT verdict FROM verdicts WHERE episode_id = $1 ORDER BY number", [
+      id,
+    ]);
+    return rows.map((row) => Verdict.parse(JSON.parse(String(row.verdict))));
+  }
+
+  /** Writes what `decide` makes of the record, if nobody changed it meanwhile; else decides anew. Null: `decide` refused. */
+  async #change(
+    id: EpisodeId,
+    decide: (record: EpisodeRecord) => Omit<EpisodeRecord, "updated_at"> | null,
+  ): Promise<EpisodeRecord | null> {
+    let written: { revision: string; record: EpisodeRecord } | null = null;
+    for (let round = 0; round < MAX_ROUNDS; round++) {
+      const [row] = await this.#connection.rows(SELECT, [id]);
+      if (row === undefined) return null;
+      // The write went through although its answer was lost.
+      if (row.revision === written?.revision) return written?.record ?? null;
+      const decided = decide(recordOf(row));
+      if (decided === null) return null;
+      const record = { ...decided, updated_at: this.#now() };
+      written = { revision: randomUUID(), record };
+      const values: unknown[] = [
+        id,
+        row.revision,
+        runColumn(record),
+        labelsColumn(record),
+        record.state,
+        record.outcome,
+      ];
+      values.push(record.updated_at, JSON.stringify(record), written.revision);
+      const changed = await this.#connection.rows(record.state === "done" ? REPLACE_DONE : REPLACE, values);
+      if (changed.length > 0) return record;
+    }
+    throw new GymError("store_failed", `the record of ${id} was changed by others ${MAX_ROUNDS} times in a row`, {
+      retryable: true,
+    });
+  }
+}
+
+const runColumn = (record: EpisodeRecord): string | null => (record.run === null ? null : jsonText(record.run));
+
+const labelsColumn = (record: EpisodeRecord): string[] =>
+  Object.entries(record.labels).map(([name, value]) => labelText(name, value));

@@ -1,0 +1,64 @@
+import type { Store } from "../../../core/store.ts";
+import type { Logger } from "../../log.ts";
+import { adminRows } from "./admin-rows.ts";
+import { blobRows } from "./blob-rows.ts";
+import { Connection } from "./connection.ts";
+import { EpisodeRows } from "./episode-rows.ts";
+import { EventRows } from "./event-rows.ts";
+import { migrate } from "./migrations.ts";
+
+export interface PostgresStoreOptions {
+  /** `postgres://…` */
+  readonly url: string;
+  /** A folder that every host sees, for large blobs. Null: they go to the database too. */
+  readonly blobsDir: string | null;
+  readonly processId: string;
+  readonly log: Logger;
+  readonly now: () => number;
+  /** How long a call waits for a server that is away. (Default: 60000) */
+  readonly patienceMs?: number | undefined;
+}
+
+/** The store of many hosts: everything in one PostgreSQL database, large blobs in a shared folder where there is one. */
+export async function openPostgresStore(options: PostgresStoreOptions): Promise<Store> {
+  const { url, blobsDir, processId, log, now, patienceMs } = options;
+  const connection = new Connection({ url, processId, log, patienceMs });
+  try {
+    await migrate(connection);
+    const [durability] = await connection.rows("SHOW fsync");
+    if (durability?.fsync !== "on") log.warn("PostgreSQL runs with fsync off: a crash of its machine loses episodes");
+  } catch (error) {
+    await connection.close();
+    throw error;
+  }
+  const episodes = new EpisodeRows(connection, now);
+  const events = new EventRows(connection);
+  let closing: Promise<void> | null = null;
+  const closeAll = async () => {
+    await events.close();
+    await connection.close();
+  };
+  const close = () => {
+    closing ??= closeAll();
+    return closing;
+  };
+  return {
+    createEpisode: (record, digest) => episodes.createEpisode(record, digest),
+    episode: (id) => episodes.episode(id),
+    episodes: (filter, page) => episodes.episodes(filter, page),
+    counts: (filter) => episodes.counts(filter),
+    unfinished: (states, olderThanMs) => episodes.unfinished(states, olderThanMs),
+    grantTerm: (id, worker, expected) => episodes.grantTerm(id, worker, expected),
+    update: (id, guard, patch) => episodes.update(id, guard, patch),
+    runs: (filter) => episodes.runs(filter),
+    completions: (filter, page) => episodes.completions(filter, page),
+    addVerdict: (id, verdict) => episodes.addVerdict(id, verdict),
+    verdicts: (id) => episodes.verdicts(id),
+    append: (batch) => events.append(batch),
+    events: (id, query) => events.events(id, query),
+    ...blobRows({ connection, sharedDir: blobsDir }),
+    ...adminRows({ connection, now }),
+    close,
+    [Symbol.asyncDispose]: close,
+  };
+}
