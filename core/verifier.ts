@@ -83,6 +83,8 @@ export interface Room {
   /** Secret to the submission; same episode and verifier, same seed. */
   readonly seed: number;
   readonly signal: AbortSignal;
+  /** Absolute path of an interpreter of the image, by its name in ImageInfo.runtimes. None: GymError `runtime_missing`. */
+  interpreter(name: string): string;
   /** Base plus submission, then `overlay` on top (protected files restored). */
   subject(overlay?: FileTree): Promise<Sandbox>;
   /** Base plus the task's gold. */

@@ -1,0 +1,122 @@
+import { GymError } from "../../core/errors.ts";
+import type { ImageInfo, Sandbox, SandboxProvider, Snapshot, Submission } from "../../core/sandbox.ts";
+import { WORKSPACE } from "../../core/sandbox.ts";
+import type { FileTree, Task, TaskVerifier } from "../../core/task.ts";
+import type { Room, RoomLimits } from "../../core/verifier.ts";
+import { applyGold, applyOverlay, applyPlan } from "./apply.ts";
+import { GuardedSandbox } from "./guarded-sandbox.ts";
+import type { ApplyPlan } from "./path-policy.ts";
+
+export interface RoomOptions {
+  readonly provider: SandboxProvider;
+  readonly image: ImageInfo;
+  readonly task: Task;
+  readonly entry: TaskVerifier;
+  readonly base: Snapshot;
+  readonly submission: Submission;
+  readonly plan: ApplyPlan;
+  readonly seed: number;
+  readonly limits: RoomLimits;
+  readonly signal: AbortSignal;
+}
+
+/**
+ * Where one verifier works.
+ * Covers: every sandbox is opened for this run alone, from the base or the bare image, with the tier's own environment (the
+ * episode's is not carried over); judge and reference never hold anything of the submission. All are closed with the room.
+ */
+export class CleanRoom implements Room, AsyncDisposable {
+  readonly task: Task;
+  readonly config: TaskVerifier["config"];
+  readonly files: FileTree;
+  readonly submission: Submission;
+  readonly limits: RoomLimits;
+  readonly seed: number;
+  readonly signal: AbortSignal;
+  readonly #options: RoomOptions;
+  readonly #open = new Set<Promise<Sandbox>>();
+  #closed = false;
+  #subjects = 0;
+  /** Base plus submission as a layer, made when a second subject is asked for. */
+  #applied: Promise<Snapshot> | null = null;
+
+  constructor(options: RoomOptions) {
+    this.#options = options;
+    this.task = options.task;
+    this.config = options.entry.config;
+    this.files = options.entry.files;
+    this.submission = options.submission;
+    this.limits = options.limits;
+    this.seed = options.seed;
+    this.signal = options.signal;
+  }
+
+  interpreter(name: string): string {
+    const found = this.#options.image.runtimes[name];
+    if (found === undefined) throw new GymError("runtime_missing", `image ${this.task.image} has no ${name}`);
+    return found.path;
+  }
+
+  async subject(overlay?: FileTree): Promise<Sandbox> {
+    const first = this.#subjects++ === 0;
+    const guarded = first ? await this.#freshSubject() : await this.#nextSubject();
+    const links = this.#options.plan.items.flatMap((item) => (item.type === "symlink" ? [item.path] : []));
+    if (overlay !== undefined) await applyOverlay(guarded, overlay, links);
+    return guarded;
+  }
+
+  async reference(overlay?: FileTree): Promise<Sandbox> {
+    const sandbox = await this.#track(this.#fromBase(this.#options.base));
+    await applyGold(sandbox, this.task.gold);
+    if (overlay !== undefined) await applyOverlay(sandbox, overlay);
+    return sandbox;
+  }
+
+  async judge(files?: FileTree): Promise<Sandbox> {
+    const sandbox = await this.#track(
+      this.#options.provider.open({ image: this.task.image, owner: this.#options.entry.id }),
+    );
+    if (files !== undefined) await applyOverlay(sandbox, files);
+    return sandbox;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#closed = true;
+    const sandboxes = await Promise.allSettled(this.#open);
+    const closed = await Promise.allSettled(
+      sandboxes.map((one) => (one.status === "fulfilled" ? one.value.close() : null)),
+    );
+    const snapshot = await this.#applied?.catch(() => null);
+    if (snapshot) await this.#options.provider.release(snapshot);
+    const failed = closed.find((one) => one.status === "rejected");
+    if (failed !== undefined) throw failed.reason;
+  }
+
+  async #freshSubject(): Promise<GuardedSandbox> {
+    const sandbox = await this.#track(this.#fromBase(this.#options.base));
+    const guarded = new GuardedSandbox(sandbox);
+    await applyPlan(guarded, { plan: this.#options.plan, task: this.task, root: this.submission.root });
+    return guarded;
+  }
+
+  async #nextSubject(): Promise<GuardedSandbox> {
+    this.#applied ??= this.#freshSubject().then((sandbox) => sandbox.freeze());
+    return new GuardedSandbox(await this.#track(this.#fromBase(await this.#applied)));
+  }
+
+  #fromBase(from: Snapshot): Promise<Sandbox> {
+    const { provider, task, entry } = this.#options;
+    return provider.open({ image: task.image, from, limits: task.limits, owner: entry.id });
+  }
+
+  async #track(opening: Promise<Sandbox>): Promise<Sandbox> {
+    this.#open.add(opening);
+    const sandbox = await opening;
+    if (!this.#closed) return sandbox;
+    await sandbox.close();
+    throw new GymError("verifier_failed", "the verification has ended");
+  }
+}
+
+/** The workspace is where every path of a task starts. */
+export const workspacePath = (path: string): string => `${WORKSPACE}/${path}`;

@@ -1,0 +1,104 @@
+import { GymError } from "../../core/errors.ts";
+import type { Check, Room } from "../../core/verifier.ts";
+import type { CallOutcome, SubjectCall } from "../calls/called-subject.ts";
+import type { Deadline } from "../calls/deadline.ts";
+import { SubjectFault } from "../clean-room/subject-fault.ts";
+import { compareOutcomes, isComparable, type OutcomeRules } from "./compare-outcomes.ts";
+import type { DifferentialPlan } from "./config.ts";
+import { candidates } from "./inputs.ts";
+import type { DifferentialInput } from "./pinned.ts";
+import { type FunctionTarget, openModule, ReferenceModule } from "./reference.ts";
+
+export interface Comparison {
+  readonly checks: readonly Check[];
+  /** Inputs that gold does not accept. */
+  readonly discarded: number;
+}
+
+type FunctionPlan = DifferentialPlan & { readonly target: FunctionTarget };
+
+interface Expectation {
+  readonly call: SubjectCall;
+  readonly gold: CallOutcome;
+}
+
+/** Gold's time for one drawn input: what takes it longer is left out. */
+const GOLD_CALL_MS = 2000;
+
+/** Gold answers first, then the submission gets the inputs that gold accepted. */
+export async function compareFunctions(room: Room, plan: FunctionPlan, deadline: Deadline): Promise<Comparison> {
+  const importMs = plan.callTimeoutMs;
+  const options = { target: plan.target, importMs, deadline };
+  const opening = room.subject();
+  opening.catch(() => undefined);
+  const rules: OutcomeRules = {
+    tolerance: plan.tolerance,
+    oneNumberType: plan.target.language === "javascript",
+    errors: plan.errors,
+  };
+  await using reference = new ReferenceModule(room, { ...options, sandbox: await room.reference() });
+  const { expectations, discarded } = await expectationsOf(room, { plan, reference, rules }, deadline);
+  const { module, loaded } = await openModule(room, { ...options, sandbox: await opening });
+  await using subject = module;
+  const checks: Check[] = [];
+  try {
+    const raised = await loaded;
+    if (raised !== null)
+      throw new SubjectFault(null, `${plan.target.entry} cannot be imported: ${raised.name}: ${raised.message}`);
+    for (const { call, gold } of expectations) {
+      const outcome = await subject.call(call, Math.min(plan.callTimeoutMs, deadline.remainingMs()));
+      checks.push(checkOf(checks.length, call, compareOutcomes(gold, outcome, { sent: call.args, rules })));
+    }
+    await subject.finish(Math.min(plan.callTimeoutMs, deadline.remainingMs()));
+  } catch (error) {
+    if (error instanceof SubjectFault)
+      error.checks = expectations.map(({ call }, i) => checks[i] ?? checkOf(i, call, "no answer"));
+    throw error;
+  }
+  return { checks, discarded };
+}
+
+async function expectationsOf(
+  room: Room,
+  options: { plan: FunctionPlan; reference: ReferenceModule; rules: OutcomeRules },
+  deadline: Deadline,
+): Promise<{ expectations: Expectation[]; discarded: number }> {
+  const { plan, reference, rules } = options;
+  const expectations: Expectation[] = [];
+  let discarded = 0;
+  const consider = async (input: DifferentialInput, timeoutMs: number) => {
+    room.signal.throwIfAborted();
+    if (deadline.passed) throw new GymError("verifier_failed", "gold used up the time of the verification");
+    const call = callOf(input, plan);
+    const gold = await reference.call(call, timeoutMs);
+    if (gold !== null && isComparable(gold, rules)) expectations.push({ call, gold });
+    else discarded++;
+  };
+  for (const input of plan.pinned) await consider(input, plan.callTimeoutMs);
+  const pinned = expectations.length;
+  const wanted = plan.source.from === "pinned" ? 0 : plan.source.count;
+  for await (const input of candidates(room, plan, reference, deadline)) {
+    if (expectations.length - pinned >= wanted) break;
+    await consider(input, Math.min(GOLD_CALL_MS, plan.callTimeoutMs));
+  }
+  if (expectations.length < plan.source.minCount)
+    throw new GymError(
+      "verifier_failed",
+      `gold accepts ${expectations.length} of ${expectations.length + discarded} inputs, ${plan.source.minCount} are needed`,
+    );
+  return { expectations, discarded };
+}
+
+function callOf(input: DifferentialInput, plan: FunctionPlan): SubjectCall {
+  const [only, ...others] = plan.target.functions;
+  const name = input.function ?? (others.length === 0 ? only : undefined);
+  if (name === undefined || !plan.target.functions.includes(name))
+    throw new GymError("task_invalid", `an input calls ${name ?? "no function"}, which the settings do not list`);
+  return { function: name, args: input.args, kwargs: {} };
+}
+
+function checkOf(index: number, call: SubjectCall, problem: string | null): Check {
+  const id = `input-${index + 1}`;
+  if (problem === null) return { id, status: "passed" };
+  return { id, status: "failed", message: `${call.function}${JSON.stringify(call.args).slice(0, 500)}: ${problem}` };
+}
