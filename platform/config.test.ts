@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
-import { ConfigError, loadConfig } from "./config.ts";
+import { ConfigError, loadConfig, processEnvironment } from "./config.ts";
 
 let home: string;
 
@@ -52,6 +52,23 @@ test("every wrong setting is named with its source", () => {
   expect(broken).toThrow(ConfigError);
   for (const part of ["POLYGYM_PORT", "polygym.toml: workers", "polygym.toml: host", "prot is no setting"])
     expect(broken).toThrow(part);
+});
+
+test("the store is the home folder's, or a PostgreSQL that was named, for our own processes too", () => {
+  expect(load()).toMatchObject({ storeUrl: null, blobsDir: null });
+  const url = "postgres://gym@db/polygym";
+  expect(load({ POLYGYM_STORE: url, POLYGYM_BLOBS: "/shared" })).toMatchObject({ storeUrl: url, blobsDir: "/shared" });
+  expect(processEnvironment(load({}, { storeUrl: url }))).toMatchObject({ POLYGYM_STORE: url });
+});
+
+test("a store of another kind is refused without repeating what may be a password", () => {
+  for (const broken of [
+    () => load({ POLYGYM_STORE: "mysql://gym:very-secret@db" }),
+    () => load({}, { storeUrl: "mysql://gym:very-secret@db" }),
+  ]) {
+    expect(broken).toThrow("must begin with postgres://");
+    expect(broken).not.toThrow("very-secret");
+  }
 });
 
 test("a secret in the file is refused", () => {

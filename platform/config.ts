@@ -10,6 +10,10 @@ const ROOT = resolve(import.meta.dirname, "..");
 
 const SYSTEM_FOLDERS = ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"];
 
+/** Of a database that the processes of many hosts share. */
+const STORE_URL = /^postgres(ql)?:\/\/./;
+const STORE_HINT = "must begin with postgres://";
+
 const count = z.coerce.number().int().min(1).max(4096);
 
 /** What can be set, by its name in `polygym.toml`; in the environment `POLYGYM_` and the name in capitals. */
@@ -22,6 +26,18 @@ const Settings = z.strictObject({
     .nullable()
     .default(null)
     .describe("redis://, rediss:// or unix:///path [a private server]"),
+  store: z
+    .string()
+    .regex(STORE_URL, STORE_HINT)
+    .nullable()
+    .default(null)
+    .describe("postgres://user:password@host/database [files in the home folder, for one host]"),
+  blobs: z
+    .string()
+    .min(1)
+    .nullable()
+    .default(null)
+    .describe("folder that every host sees, for large blobs of a PostgreSQL store [in the database]"),
   workers: count.default(availableParallelism()).describe("worker processes [one per core]"),
   episodes_per_worker: count.default(256).describe("live episodes in one worker process"),
   verifiers_per_worker: count.default(2).describe("verifications at once in one worker process"),
@@ -53,6 +69,10 @@ export interface Config {
   /** Short folder for sockets (their paths are limited to 107 bytes). */
   readonly runDir: string;
   readonly storeDir: string;
+  /** Null: the embedded store in `storeDir`. May carry a password. */
+  readonly storeUrl: string | null;
+  /** Shared folder for large blobs of a PostgreSQL store. */
+  readonly blobsDir: string | null;
   /** Folders that programs are looked for in. */
   readonly searchPath: readonly string[];
   readonly workers: number;
@@ -105,6 +125,8 @@ export function loadConfig(
     redisUrl: settings.redis_url,
     runDir: runDirOf(home),
     storeDir: join(home, "store"),
+    storeUrl: settings.store,
+    blobsDir: settings.blobs === null ? null : resolve(settings.blobs),
     searchPath: [...(env.PATH ?? "").split(delimiter).filter((f) => f !== ""), ...SYSTEM_FOLDERS],
     workers: settings.workers,
     episodesPerWorker: settings.episodes_per_worker,
@@ -116,6 +138,7 @@ export function loadConfig(
     token: settings.token,
   };
   const { kind: _, ...flags } = overrides;
+  if (flags.storeUrl != null && !STORE_URL.test(flags.storeUrl)) throw new ConfigError(`--store ${STORE_HINT}`);
   return { ...defaults, ...withoutUndefined(flags), home };
 }
 
@@ -185,6 +208,8 @@ export function processEnvironment(config: Config): Record<string, string> {
     POLYGYM_HOST: config.host,
     POLYGYM_PORT: String(config.port),
     POLYGYM_REDIS_URL: config.redisUrl ?? undefined,
+    POLYGYM_STORE: config.storeUrl ?? undefined,
+    POLYGYM_BLOBS: config.blobsDir ?? undefined,
     POLYGYM_URL: config.url ?? undefined,
     POLYGYM_TOKEN: config.token ?? undefined,
     POLYGYM_EPISODES_PER_WORKER: String(config.episodesPerWorker),

@@ -20,7 +20,13 @@ async function main(): Promise<void> {
   if (url === null) throw new Error("the server needs POLYGYM_REDIS_URL; `polygym up` starts a Redis and the server");
   const log = openLog({ level: config.logLevel, name: "server", processId: serverId });
   const redis = connectRedis(url);
-  const store = await openStore({ dir: config.storeDir, processId: serverId, log });
+  const store = await openStore({
+    url: config.storeUrl,
+    blobsDir: config.blobsDir,
+    dir: config.storeDir,
+    processId: serverId,
+    log,
+  });
   const tokenFile = await ensureOperatorToken(store, config.home);
   const queues = openQueues({ url });
   const mailbox = openMailbox({ redis });

@@ -41,7 +41,13 @@ export interface WorkerOptions {
 export async function startWorker({ config, redisUrl, provider, log }: WorkerOptions): Promise<AsyncDisposable> {
   const workerId = config.processId;
   const redis = connectRedis(redisUrl);
-  const store = await openStore({ dir: config.storeDir, processId: workerId, log });
+  const store = await openStore({
+    url: config.storeUrl,
+    blobsDir: config.blobsDir,
+    dir: config.storeDir,
+    processId: workerId,
+    log,
+  });
   const queues = openQueues({ url: redisUrl });
   const mailbox = openMailbox({ redis });
   const live = new LiveEpisodes(mailbox);

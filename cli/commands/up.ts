@@ -12,6 +12,7 @@ interface UpOptions {
   readonly host?: string;
   readonly workers?: number;
   readonly redis?: string;
+  readonly store?: string;
 }
 
 export function addUp({ program, action }: Registry): void {
@@ -25,7 +26,16 @@ export function addUp({ program, action }: Registry): void {
     .option("--host <address>", "[127.0.0.1]")
     .option("--workers <n>", "worker processes [one per core]", wholeNumber(1, 256))
     .option("--redis <url>", "redis://, rediss:// or unix:///path [a private server]")
-    .action(action(up, ({ port, host, workers, redis }: UpOptions) => ({ port, host, workers, redisUrl: redis })));
+    .option("--store <url>", "postgres://user:password@host/database, for many hosts [files in the home folder]")
+    .action(
+      action(up, ({ port, host, workers, redis, store }: UpOptions) => ({
+        port,
+        host,
+        workers,
+        redisUrl: redis,
+        storeUrl: store,
+      })),
+    );
 }
 
 async function up(context: CommandContext, _options: UpOptions): Promise<number> {

@@ -8,6 +8,7 @@ import type { Registry } from "../registry.ts";
 
 interface WorkerOptions {
   readonly redis?: string;
+  readonly store?: string;
 }
 
 export function addWorker({ program, action }: Registry): void {
@@ -15,10 +16,11 @@ export function addWorker({ program, action }: Registry): void {
     .command("worker")
     .summary("one more worker process for a service that runs elsewhere")
     .description(
-      "Runs one worker process in the foreground. It joins the service through its Redis and shares its home folder.",
+      "Runs one worker process in the foreground. It joins the service through its Redis and its store: on another host the PostgreSQL that the service was started with, on the same host the service's home folder.",
     )
     .option("--redis <url>", "the service's Redis [POLYGYM_REDIS_URL]")
-    .action(action(worker, ({ redis }: WorkerOptions) => (redis === undefined ? {} : { redisUrl: redis })));
+    .option("--store <url>", "the service's postgres:// [POLYGYM_STORE, which hides a password from ps; else its home]")
+    .action(action(worker, ({ redis, store }: WorkerOptions) => ({ redisUrl: redis, storeUrl: store })));
 }
 
 async function worker({ config, signal }: CommandContext): Promise<number> {
