@@ -157,21 +157,20 @@ async function leaveEpisodes(live: LiveEpisodes): Promise<void> {
 }
 
 function startProcessors(deps: WorkerDeps, live: LiveEpisodes, config: Config, url: string): QueueWorker[] {
-  const { log } = deps;
+  const { log, workerId: processId } = deps;
   const onLockLost = (jobId: string) => log.warn({ jobId }, "lock lost: the job is stopped here");
+  const shared = { url, log, processId, onLockLost };
   return [
-    workQueue({ url, queue: "episode", concurrency: config.episodesPerWorker, log, onLockLost }, (job, signal) =>
+    workQueue({ ...shared, queue: "episode", concurrency: config.episodesPerWorker }, (job, signal) =>
       runEpisode(deps, live, job, signal),
     ),
-    workQueue({ url, queue: "verify", concurrency: config.verifiersPerWorker, log, onLockLost }, (job, signal) =>
+    workQueue({ ...shared, queue: "verify", concurrency: config.verifiersPerWorker }, (job, signal) =>
       job.kind === "episode" ? verifyEpisode(deps, job, signal) : verifySubmission(deps, job, signal),
     ),
-    workQueue({ url, queue: "import", concurrency: 1, log, onLockLost }, (job, signal) =>
+    workQueue({ ...shared, queue: "import", concurrency: 1 }, (job, signal) =>
       importTasks(deps, config.home, job, signal),
     ),
-    workQueue({ url, queue: "validation", concurrency: 1, log, onLockLost }, (job, signal) =>
-      validateTasks(deps, job, signal),
-    ),
+    workQueue({ ...shared, queue: "validation", concurrency: 1 }, (job, signal) => validateTasks(deps, job, signal)),
   ];
 }
 
