@@ -28,8 +28,13 @@ export class AgentConnection {
 
   /** Resolves when the agent says that it runs. Rejects when the connection ends before. */
   static async open(path: string): Promise<AgentConnection> {
+    return await AgentConnection.over(connect(path));
+  }
+
+  /** The same over a socket that is there: the agent of a container connects by itself. */
+  static async over(socket: Socket): Promise<AgentConnection> {
     const alive = Promise.withResolvers<void>();
-    const connection = new AgentConnection(connect(path), () => alive.resolve());
+    const connection = new AgentConnection(socket, () => alive.resolve());
     await Promise.race([
       alive.promise,
       connection.ended.then(() => {

@@ -30,7 +30,7 @@ uint32_t agent_ooms(void) {
   ssize_t n = agent.oom_fd < 0 ? -1 : pread(agent.oom_fd, text, sizeof text - 1, 0);
   text[n > 0 ? n : 0] = 0;
   const char *p = strstr(text, "oom_kill ");
-  return p ? (uint32_t)atol(p + 9) : 0;
+  return (p ? (uint32_t)atol(p + 9) : 0) + memory_kills();
 }
 
 static void base_env(const struct frame *f) {
@@ -113,10 +113,13 @@ static void flush(void) {
 static void loop(void) {
   for (;;) {
     struct epoll_event events[64];
-    double first = jobs_deadline(), wait = first - now_ms();
+    double first = jobs_deadline(), look = memory_deadline();
+    if (look > 0 && (first <= 0 || look < first)) first = look;
+    double wait = first - now_ms();
     int n = epoll_wait(agent.epoll, events, 64, first <= 0 ? -1 : wait <= 0 ? 0 : (int)wait + 1);
     for (int i = 0; i < n; i++) on_event(events[i].data.u64);
     jobs_expire();
+    memory_look();
     flush();
   }
 }
@@ -147,6 +150,7 @@ int agent_main(int argc, char **argv) {
   prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0); /* last of the id changes: they clear it */
   if (install_seccomp() < 0) _exit(4);
   if (argc > 1 && argv[1][1] == 'o') agent.oom_fd = 4;
+  if (argc > 2) agent.memory_limit = strtoull(argv[2], NULL, 10);
   fcntl(4, F_SETFD, FD_CLOEXEC);
   if (!exporter) {
     int nothing = open("/dev/null", O_RDWR);

@@ -35,6 +35,7 @@ struct job {
 
 struct agent {
   int epoll, socket, children, oom_fd, root_mode;
+  uint64_t memory_limit; /* 0: a control group enforces it */
   struct buffer in, out;
   struct job jobs[MAX_JOBS];
   char **base_env;
@@ -97,6 +98,12 @@ void file_remove(uint32_t id, struct reader *r);
 int open_inside(const char *path, uint64_t flags, uint64_t mode);
 void file_answer(uint32_t id, int error);
 int exporter_main(void);
+
+/* agent-memory.c */
+uint32_t memory_kills(void);
+double memory_deadline(void);
+void memory_look(void);
+
 void add_base_env(char **env, int n, int room);
 int make_pipe(int *ours, int *theirs, int we_read);
 char **get_strings(struct reader *r, char **first, int room, int *n);

@@ -295,8 +295,9 @@ void cgroups_stop(const char *owner) {
   }
 }
 
+/* A zombie is dead: its descriptors, and with them its sandboxes, are gone. */
 static int owner_lives(unsigned long long pid, unsigned long long start) {
-  char path[64], stat[1024] = {0};
+  char path[64], stat[1024] = {0}, state = 'Z';
   unsigned long long began = 0;
   snprintf(path, sizeof path, "/proc/%llu/stat", pid);
   int fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -305,8 +306,8 @@ static int owner_lives(unsigned long long pid, unsigned long long start) {
   close(fd);
   const char *after = n > 0 ? strrchr(stat, ')') : NULL;
   if (!after) return 0;
-  sscanf(after + 2, "%*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d %llu", &began);
-  return began == start;
+  sscanf(after + 2, "%c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d %llu", &state, &began);
+  return began == start && state != 'Z' && state != 'X';
 }
 
 /*

@@ -33,7 +33,7 @@ function nameProblem(raw: Uint8Array): string | null {
 }
 
 /** Turns the exporter's frames into a manifest and the entries of a tar. */
-class SubmissionCollector {
+export class SubmissionCollector {
   readonly #out: Collected = { manifest: [], entries: [], refused: [] };
   readonly #maxBytes: number;
   #bytes = 0;

@@ -120,7 +120,8 @@ static void bound_resources(const struct plan *p) {
   set_rlimit(RLIMIT_NOFILE, 1024, 4096); /* times the process limit: what v1 does not charge as memory */
   set_rlimit(RLIMIT_MSGQUEUE, 819200, 819200);
   if (p->processes_by_rlimit) set_rlimit(RLIMIT_NPROC, p->limits.processes, p->limits.processes);
-  if (p->memory_by_rlimit) set_rlimit(RLIMIT_DATA, p->limits.memory, p->limits.memory);
+  /* Interpreters reserve up to a gigabyte that they never touch; the agent watches what is really held. */
+  if (p->memory_by_rlimit) set_rlimit(RLIMIT_DATA, p->limits.memory + (1ull << 30), p->limits.memory + (1ull << 30));
   if (p->cpu >= 0) {
     cpu_set_t set;
     CPU_ZERO(&set);
@@ -180,7 +181,9 @@ void inside(const struct plan *p, int channel) {
   for (int i = 0; i < 3; i++) close(i);
   syscall(SYS_close_range, 7, ~0u, 0);
   char role[] = "agent", mode[] = {p->kind == KIND_EXPORT ? 'x' : p->root_mode ? 'r' : 'u', p->oom_fd >= 0 ? 'o' : '-', 0};
-  char *const argv[] = {role, mode, NULL}, *const env[] = {NULL};
+  char limit[24];
+  snprintf(limit, sizeof limit, "%llu", p->memory_by_rlimit ? (unsigned long long)p->limits.memory : 0ull);
+  char *const argv[] = {role, mode, limit, NULL}, *const env[] = {NULL};
   syscall(SYS_execveat, 6, "", argv, env, AT_EMPTY_PATH);
   check(-1, "start the agent");
   _exit(1);

@@ -25,6 +25,12 @@ export async function selfCheck(abilities: HostAbilities, open: () => Promise<Sa
     missing.push({ what: "separation by user id; locks on /dev are shared between sandboxes", advice });
   }
   await using sandbox = await open();
+  const writable = await sandbox.exec({ argv: ["/bin/sh", "-c", "test -w /usr/bin/env"], timeoutMs: 10_000 });
+  if (writable.exitCode === 0) enforced.push("system folders that a sandbox may change for itself");
+  else {
+    const advice = "keep the system on a file system that can map ids (ext4, xfs, tmpfs) and run as root";
+    missing.push({ what: "system folders are read-only inside", advice });
+  }
   const probe = await sandbox.exec({
     argv: [
       "/bin/sh",
@@ -41,6 +47,6 @@ export async function selfCheck(abilities: HostAbilities, open: () => Promise<Sa
 
 function groupAdvice(bit: number, rootMode: boolean): string {
   const instead =
-    bit === 1 ? " (each process is limited instead)" : bit === 2 ? " (a per-user limit is used instead)" : "";
+    bit === 1 ? " (it is watched ten times a second instead)" : bit === 2 ? " (a per-user limit is used instead)" : "";
   return `${rootMode ? "mount the control groups writable" : "run the worker as root"}${instead}`;
 }

@@ -1,0 +1,161 @@
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import type Docker from "dockerode";
+import type { SandboxLimits } from "../../core/sandbox.ts";
+
+/**
+ * How a container is closed up. Covers: no network, no capability for commands, no new privileges, our own list of kernel
+ * calls, read-only root file system, quotas on every place that can be written, bounded memory, processes, cores and
+ * descriptors, no log on the host's disk, nothing of the image that could act by itself (entry point, health check, volumes,
+ * working folder). Does not cover: a bug of the kernel or of runc; file locks on files of an image that sandboxes share.
+ */
+
+/** Where the agent and its socket are mounted, read-only. */
+export const AGENT_FOLDER = "/.polygym";
+/** Folders that can be written, and their share of the disk limit in eighths. */
+const WRITABLE = [
+  { path: "/workspace", eighths: 8, mode: "755" },
+  { path: "/tmp", eighths: 2, mode: "1777" },
+  { path: "/root", eighths: 1, mode: "755" },
+  { path: "/var/tmp", eighths: 1, mode: "1777" },
+  { path: "/run", eighths: 1, mode: "755" },
+] as const;
+/** What the agent, small commands and the kernel need beside the files. */
+const RESERVE = 64 * 1024 * 1024;
+const MIB = 1024 * 1024;
+const seccompFile = join(import.meta.dirname, "seccomp.json");
+
+/** What tells about the machine or its other sandboxes reads as empty: the engine's own list and ours. */
+const MASKED = [
+  ...["acpi", "asound", "driver", "scsi", "pressure"],
+  ...["buddyinfo", "cgroups", "cmdline", "config.gz", "diskstats", "interrupts", "iomem", "ioports", "kallsyms", "kcore"],
+  ...["key-users", "keys", "kmsg", "kpagecgroup", "kpagecount", "kpageflags", "latency_stats", "locks", "mdstat", "modules"],
+  ...["pagetypeinfo", "partitions", "sched_debug", "schedstat", "slabinfo", "softirqs", "swaps", "timer_list", "timer_stats"],
+  ...["vmallocinfo", "vmstat", "zoneinfo", "sys/fs/aio-nr", "sys/fs/file-nr", "sys/fs/inode-nr", "sys/fs/inode-state"],
+  ...["sys/fs/dentry-state", "sys/kernel/pty/nr", "sys/kernel/random/boot_id"],
+].map((name) => `/proc/${name}`);
+const MASKED_SYS = ["/sys/firmware", "/sys/devices/virtual/powercap", "/sys/kernel", "/sys/block", "/sys/class", "/sys/module"];
+const READ_ONLY = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
+
+/** The first process needs them to change ids, to end commands and to freeze; a command's exec leaves it none. */
+const AGENT_CAPABILITIES = ["SETUID", "SETGID", "KILL", "DAC_OVERRIDE"];
+
+export interface ContainerFields {
+  readonly name: string;
+  readonly image: string;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly limits: SandboxLimits;
+  /** Processor cores, e.g. "0" or "0-1". */
+  readonly cpuset: string;
+  /** User and group of commands; unique, since some allowances of the kernel are per user. */
+  readonly commandId: number;
+  /** The native program on this machine. */
+  readonly binary: string;
+  /** Folder with the socket, on this machine. */
+  readonly socketFolder: string;
+  /** More read-only mounts, `source:target:ro`. */
+  readonly binds: readonly string[];
+  /** Folders of the image that must not be seen. */
+  readonly hidden: readonly string[];
+  /** Folders that the image declares as volumes: they would be without a quota. */
+  readonly volumes: readonly string[];
+  /** E.g. "runsc". (Default: the engine's) */
+  readonly runtime?: string | undefined;
+}
+
+/** Paths that can be written in a container of this image. */
+export function writableRoots(volumes: readonly string[]): string[] {
+  const own = WRITABLE.map(({ path }) => path as string);
+  return [...own, ...volumes.filter((path) => !own.some((root) => path === root || path.startsWith(`${root}/`)))];
+}
+
+/** All memory file systems together stay below the memory limit, so that a full disk is an error and not a killed command. */
+export function boundContainerLimits(limits: SandboxLimits): SandboxLimits {
+  const memoryBytes = Math.max(limits.memoryBytes, RESERVE);
+  const room = Math.max(memoryBytes - RESERVE - sharedMemory(memoryBytes), 8 * MIB);
+  const eighths = WRITABLE.reduce((sum, { eighths: share }) => sum + share, 0);
+  return { ...limits, memoryBytes, diskBytes: Math.min(limits.diskBytes, Math.floor((room * 8) / eighths)) };
+}
+
+function sharedMemory(memoryBytes: number): number {
+  return Math.floor(Math.min(memoryBytes / 8, RESERVE));
+}
+
+export function containerOptions(fields: ContainerFields): Docker.ContainerCreateOptions {
+  return {
+    name: fields.name,
+    Image: fields.image,
+    Entrypoint: [`${AGENT_FOLDER}/agent`, "container", `${AGENT_FOLDER}/socket/agent.sock`, String(fields.commandId)],
+    Cmd: [],
+    User: "0:0",
+    Hostname: "sandbox",
+    WorkingDir: "/", // an image's own could be /proc/self/fd/N (CVE-2024-21626)
+    Env: [],
+    Healthcheck: { Test: ["NONE"] },
+    Labels: { ...fields.labels },
+    NetworkDisabled: true,
+    AttachStdin: false,
+    AttachStdout: false,
+    AttachStderr: false,
+    HostConfig: hostConfig(fields),
+  };
+}
+
+/** The types of dockerode do not know this one yet. */
+type HostConfig = Docker.HostConfig & { readonly CgroupnsMode: "private" };
+
+function hostConfig(fields: ContainerFields): HostConfig {
+  const { limits } = fields;
+  return {
+    ...(fields.runtime === undefined ? {} : { Runtime: fields.runtime }),
+    CapDrop: ["ALL"],
+    CapAdd: AGENT_CAPABILITIES,
+    SecurityOpt: ["no-new-privileges", `seccomp=${seccompProfile()}`],
+    Privileged: false,
+    NetworkMode: "none",
+    IpcMode: "private",
+    PidMode: "",
+    CgroupnsMode: "private",
+    PidsLimit: limits.processes,
+    Memory: limits.memoryBytes,
+    MemorySwap: limits.memoryBytes,
+    CpusetCpus: fields.cpuset,
+    NanoCpus: Math.max(10_000_000, Math.round(limits.cpus * 1e9)),
+    Ulimits: ulimits(limits),
+    ShmSize: sharedMemory(limits.memoryBytes),
+    ReadonlyRootfs: true,
+    Tmpfs: memoryFolders(fields),
+    Binds: [`${fields.binary}:${AGENT_FOLDER}/agent:ro`, `${fields.socketFolder}:${AGENT_FOLDER}/socket:ro`, ...fields.binds],
+    MaskedPaths: [...MASKED, ...MASKED_SYS],
+    ReadonlyPaths: READ_ONLY,
+    LogConfig: { Type: "none", Config: {} },
+    RestartPolicy: { Name: "no" },
+    AutoRemove: false, // how it ended is asked for afterwards
+  };
+}
+
+function ulimits(limits: SandboxLimits): { Name: string; Soft: number; Hard: number }[] {
+  return [
+    { Name: "core", Soft: 0, Hard: 0 },
+    { Name: "nofile", Soft: 1024, Hard: 4096 },
+    { Name: "msgqueue", Soft: 819_200, Hard: 819_200 },
+    { Name: "fsize", Soft: limits.memoryBytes, Hard: limits.memoryBytes },
+  ];
+}
+
+function memoryFolders(fields: ContainerFields): Record<string, string> {
+  const { limits, commandId } = fields;
+  const options = (bytes: number, inodes: number, mode: string): string =>
+    `rw,exec,nosuid,nodev,size=${Math.floor(bytes)},nr_inodes=${Math.floor(inodes)},mode=${mode},uid=${commandId},gid=${commandId}`;
+  const folders: Record<string, string> = {};
+  for (const path of fields.volumes) folders[path] = options(limits.diskBytes / 8, limits.inodes / 8, "755");
+  for (const { path, eighths, mode } of WRITABLE)
+    folders[path] = options((limits.diskBytes * eighths) / 8, Math.max((limits.inodes * eighths) / 8, 64), mode);
+  for (const path of fields.hidden) folders[path] = "ro,nosuid,nodev,noexec,size=4k,nr_inodes=2,mode=555";
+  return folders;
+}
+
+/** The engine takes the profile itself, not a path; without the comments, which older engines do not know. */
+function seccompProfile(): string {
+  return JSON.stringify(JSON.parse(readFileSync(seccompFile, "utf8")), (key, value: unknown) => (key === "comment" ? undefined : value));
+}

@@ -1,0 +1,66 @@
+import type { ImageInfo } from "../../core/sandbox.ts";
+import type { Engine } from "../engine.ts";
+import { engineImage } from "./engine-image.ts";
+import { hostContainerImage } from "./host-image.ts";
+import type { ContainerImage } from "./image.ts";
+
+/** An image of the engine may be built anew; until this has passed, its name stands for what it stood for. */
+const FRESH_MS = 10_000;
+
+export interface ImageTableOptions {
+  readonly engine: Engine;
+  readonly home: string;
+  /** Where what is copied out of images lies. */
+  readonly folder: string;
+  readonly labels: Readonly<Record<string, string>>;
+}
+
+interface Known {
+  readonly since: number;
+  readonly image: Promise<ContainerImage>;
+}
+
+/** Images by name, each looked up once. */
+export class ImageTable {
+  readonly #options: ImageTableOptions;
+  readonly #known = new Map<string, Known>();
+  readonly #byDigest = new Map<string, ContainerImage>();
+  readonly #runtimes = new Map<string, Promise<ImageInfo["runtimes"]>>();
+
+  constructor(options: ImageTableOptions) {
+    this.#options = options;
+  }
+
+  async get(name: string): Promise<ContainerImage> {
+    const known = this.#known.get(name);
+    if (known && (name === "host" || performance.now() - known.since < FRESH_MS)) return await known.image;
+    const image = this.#look(name);
+    this.#known.set(name, { since: performance.now(), image });
+    image.catch(() => this.#known.delete(name));
+    return await image;
+  }
+
+  /** The image that a frozen state was made of, even if its name means another by now. */
+  async ofSnapshot(name: string, digest: string): Promise<ContainerImage> {
+    return this.#byDigest.get(digest) ?? (await this.get(name));
+  }
+
+  /** What `probe` finds in the image, asked once. */
+  async runtimes(image: ContainerImage, probe: () => Promise<ImageInfo["runtimes"]>): Promise<ImageInfo["runtimes"]> {
+    const { digest, runtimes } = image.info;
+    if (Object.keys(runtimes).length > 0) return runtimes;
+    const asked = this.#runtimes.get(digest) ?? probe();
+    this.#runtimes.set(digest, asked);
+    asked.catch(() => this.#runtimes.delete(digest));
+    return await asked;
+  }
+
+  async #look(name: string): Promise<ContainerImage> {
+    const { engine, home, folder, labels } = this.#options;
+    if (name === "host") return await hostContainerImage(engine, home);
+    const image = await engineImage({ engine, name, folder, labels });
+    const same = this.#byDigest.get(image.info.digest);
+    if (!same) this.#byDigest.set(image.info.digest, image);
+    return same ?? image;
+  }
+}

@@ -1,0 +1,26 @@
+import { GymError } from "../../core/errors.ts";
+import type { Snapshot } from "../../core/sandbox.ts";
+import type { AgentConnection } from "../light/agent-connection.ts";
+import { LightSandbox, type SandboxHome } from "../light/sandbox.ts";
+
+/** One open sandbox of the docker tier: the same agent, another way to freeze. */
+export class ContainerSandbox extends LightSandbox {
+  readonly #connection: AgentConnection;
+  readonly #home: SandboxHome;
+
+  constructor(connection: AgentConnection, home: SandboxHome) {
+    super(connection, home);
+    this.#connection = connection;
+    this.#home = home;
+  }
+
+  /** The agent itself streams the frozen files, so the connection stays until they are here; it starts nothing any more. */
+  override async freeze(): Promise<Snapshot> {
+    try {
+      return await this.#home.freeze();
+    } finally {
+      this.#connection.lose(new GymError("sandbox_unavailable", `sandbox ${this.id} was frozen`));
+      await this.close();
+    }
+  }
+}
