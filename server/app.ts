@@ -24,6 +24,7 @@ import { actingRoutes, lookingRoutes } from "./routes/episodes.ts";
 import { healthRoutes } from "./routes/health.ts";
 import { pageRoutes } from "./routes/pages.ts";
 import { tokenRoutes } from "./routes/tokens.ts";
+import { limitHandlers } from "./waiting.ts";
 import { socketRoute } from "./ws/route.ts";
 
 /** Slow clients hold a connection no longer than this without a byte. Waiting calls get one every 3 s. */
@@ -31,8 +32,6 @@ const IDLE_SOCKET_MS = 10_000;
 const HEADERS_MS = 10_000;
 /** A whole request, uploads included. */
 const REQUEST_MS = 120_000;
-/** Routes that do not wait. */
-const HANDLER_MS = 30_000;
 const MAX_HEADER_BYTES = 16 * 1024;
 const CLOSE_SOCKETS_MS = 1_000;
 const MAX_CONNECTIONS = 16_384;
@@ -44,6 +43,7 @@ export async function buildApp(deps: ServerDeps): Promise<App> {
   const parts: Parts = { ...deps, hub, occupancy, cells: new Cells(deps.catalog, occupancy) };
   const tokens = new Tokens(deps.store);
   const app = newFastify(deps);
+  limitHandlers(app);
   registerBodies(app);
   registerProblems(app, deps.log);
   await app.register(cookie);
@@ -88,7 +88,6 @@ function newFastify(deps: ServerDeps): App {
     bodyLimit: MAX_BODY_BYTES,
     connectionTimeout: IDLE_SOCKET_MS,
     requestTimeout: REQUEST_MS,
-    handlerTimeout: HANDLER_MS,
     exposeHeadRoutes: false,
     forceCloseConnections: true,
     routerOptions: { maxParamLength: 300 },

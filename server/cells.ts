@@ -4,8 +4,10 @@ import type { EpisodeEnvironment } from "../core/episode.ts";
 import { GymError, ProblemError } from "../core/errors.ts";
 import type { Framework } from "../core/framework.ts";
 import type { TaskId } from "../core/ids.ts";
+import type { ScriptName } from "../core/policy.ts";
 import type { Task, TaskSummary } from "../core/task.ts";
 import type { Verifier } from "../core/verifier.ts";
+import { taskView } from "../environments/catalog.ts";
 import { actsOnSplit, type Caller, seesSplit } from "./auth/caller.ts";
 import { nearest } from "./nearest.ts";
 import type { Occupancy } from "./occupancy.ts";
@@ -110,17 +112,30 @@ export class Cells {
     const key = `${task.version} ${framework.id}@${framework.version}`;
     const known = this.#misfits.get(key);
     if (known !== undefined) return known;
-    const gold = this.#catalog.policies.find((policy) => policy.id === "gold");
-    const needed =
-      gold?.variants(task).flatMap((variant) => gold.intents(task, variant).map((intent) => intent.type)) ?? [];
-    const lacking = [...new Set(needed)].filter((type) => !framework.intents.has(type));
-    const misfit =
-      lacking.length === 0
-        ? null
-        : `${framework.id} cannot express ${lacking.join(", ")}, which the task's solution needs`;
+    const misfit = this.scriptMisfit(task, framework, { name: "gold", variant: null });
     if (this.#misfits.size >= MAX_REMEMBERED) this.#misfits.clear();
     this.#misfits.set(key, misfit);
     return misfit;
+  }
+
+  /** Why a script cannot be said in this framework's language, or null. Variant null: any of its variants. */
+  scriptMisfit(task: Task, framework: Framework, script: { name: ScriptName; variant: string | null }): string | null {
+    const policy = this.#catalog.policies.find((candidate) => candidate.id === script.name);
+    if (policy === undefined) return `there is no script ${script.name}`;
+    const variants = script.variant === null ? policy.variants(task) : [script.variant];
+    const view = taskView(task);
+    for (const variant of variants) {
+      const intents = policy.intents(task, variant);
+      const lacking = [...new Set(intents.map(({ type }) => type))].filter((type) => !framework.intents.has(type));
+      if (lacking.length > 0) return `${framework.id} cannot express ${lacking.join(", ")}, which ${script.name} needs`;
+      try {
+        framework.encode(intents, view);
+      } catch (error) {
+        if (error instanceof ProblemError) return error.message;
+        throw error;
+      }
+    }
+    return null;
   }
 
   /** Why no worker here can run this cell, or null. */

@@ -3,7 +3,6 @@ import type { EpisodeRecord } from "../core/episode.ts";
 import { ProblemError } from "../core/errors.ts";
 import { canonicalJson, deriveSeed, type EpisodeId, newEpisodeId, sha256 } from "../core/ids.ts";
 import { createdEvent, newEpisodeRecord } from "../core/new-episode.ts";
-import type { Task } from "../core/task.ts";
 import { lookAt } from "./answers.ts";
 import { actsOn, type Caller, seesEpisode } from "./auth/caller.ts";
 import type { Cell } from "./cells.ts";
@@ -78,7 +77,7 @@ async function newRecord(parts: Parts, caller: Caller, request: CreateRequest): 
     limits: body.limits,
     taskWallS: cell.task.wallS,
     seed: body.seed ?? (await groupSeed(parts, cell, body)),
-    script: request.type === "rollout" ? scriptOf(parts, cell.task, request.body.policy) : null,
+    script: request.type === "rollout" ? scriptOf(parts, cell, request.body.policy) : null,
     idleTimeoutS: body.idle_timeout_s,
     waitCapacityS: body.wait_capacity_s,
     secret: await parts.store.secret(),
@@ -97,7 +96,11 @@ async function groupSeed(
   return deriveSeed(await parts.store.secret(), key);
 }
 
-function scriptOf(parts: Parts, task: Task, wanted: CreateRollout["policy"]): NonNullable<EpisodeRecord["script"]> {
+function scriptOf(
+  parts: Parts,
+  { task, framework }: Cell,
+  wanted: CreateRollout["policy"],
+): NonNullable<EpisodeRecord["script"]> {
   const policy = parts.catalog.policies.find((candidate) => candidate.id === wanted.script);
   const variants = policy?.variants(task) ?? [];
   const variant = wanted.variant ?? variants[0];
@@ -110,6 +113,8 @@ function scriptOf(parts: Parts, task: Task, wanted: CreateRollout["policy"]): No
       variants.length === 0 ? "choose another script" : `choose from: ${variants.join(", ")}`,
     );
   }
+  const misfit = parts.cells.scriptMisfit(task, framework, { name: wanted.script, variant });
+  if (misfit !== null) throw new ProblemError("invalid_cell", misfit, "choose another framework for this script");
   return { name: wanted.script, variant };
 }
 

@@ -1,5 +1,5 @@
 import { PassThrough } from "node:stream";
-import type { FastifyReply, FastifyRequest } from "fastify";
+import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import * as z from "zod";
 import { DEFAULT_WAIT_S } from "../core/api.ts";
 import type { Parts } from "./parts.ts";
@@ -9,8 +9,22 @@ import type { Wait } from "./wait.ts";
 /** Plain clients give up after 5 s without a byte. */
 const SPACE_EVERY_MS = 3_000;
 export const MAX_WAIT_S = 3_600;
-/** Of routes that wait; the others have the app's own. */
-export const WAITING_HANDLER_MS = (MAX_WAIT_S + 60) * 1_000;
+/** Of routes that wait: `wait_s` bounds them. The others have a time limit of their own. */
+export const waiting = { config: { waits: true } } as const;
+const HANDLER_MS = 30_000;
+
+declare module "fastify" {
+  interface FastifyContextConfig {
+    waits?: boolean;
+  }
+}
+
+/** A limit for the whole app would hold for waiting routes too, and cost each of their calls an abort. */
+export function limitHandlers(app: FastifyInstance): void {
+  app.addHook("onRoute", (route) => {
+    if (route.config?.waits !== true) route.handlerTimeout ??= HANDLER_MS;
+  });
+}
 
 export const WaitQuery = z.object({
   wait_s: z.coerce.number().min(0).max(MAX_WAIT_S).optional().describe(`longest wait of this call [${DEFAULT_WAIT_S}]`),
@@ -39,7 +53,9 @@ export interface WaitingCall {
 export async function replyWaiting<T extends object>(call: WaitingCall, work: (wait: Wait) => Promise<T>): Promise<T> {
   const { request, reply, parts } = call;
   const gone = new AbortController();
-  reply.raw.once("close", () => gone.abort());
+  reply.raw.once("close", () => {
+    if (!reply.raw.writableEnded) gone.abort();
+  });
   const seconds = waitSeconds(request, call.waitS, call.defaultWaitS ?? DEFAULT_WAIT_S);
   const result = work({ deadline: Date.now() + seconds * 1_000, signal: gone.signal });
   const first = await settledWithin(result, SPACE_EVERY_MS);

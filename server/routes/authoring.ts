@@ -15,7 +15,7 @@ import {
   startValidation,
 } from "../jobs.ts";
 import type { Parts } from "../parts.ts";
-import { replyWaiting, WAITING_HANDLER_MS, WaitQuery } from "../waiting.ts";
+import { replyWaiting, WaitQuery, waiting } from "../waiting.ts";
 import { type App, answers } from "./app.ts";
 
 /** Format of `POST /v1/tasks`: an archive of one task folder. */
@@ -39,7 +39,7 @@ export function jobRoutes(app: App, parts: Parts): void {
     app.get(
       `/v1/${kind}s/:job_id`,
       {
-        handlerTimeout: WAITING_HANDLER_MS,
+        ...waiting,
         schema: { params: JobParams, querystring: WaitQuery, tags, summary: `How the ${kind} stands`, response },
       },
       async (request, reply) =>
@@ -53,7 +53,7 @@ export function jobRoutes(app: App, parts: Parts): void {
 export function uploadRoutes(app: App, parts: Parts): void {
   app.removeAllContentTypeParsers();
   app.addContentTypeParser("*", (_request, payload, done) => done(null, payload));
-  const upload = { bodyLimit: MAX_UPLOAD_BYTES, handlerTimeout: WAITING_HANDLER_MS };
+  const upload = { bodyLimit: MAX_UPLOAD_BYTES, ...waiting };
   app.post(
     "/v1/imports",
     { ...upload, schema: { querystring: ImportQuery, tags, summary: "Import tasks; the file is the body", response } },

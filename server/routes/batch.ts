@@ -13,7 +13,7 @@ import { problemDocument } from "../problems.ts";
 import { takeStep } from "../steps.ts";
 import { UNANSWERED, verifySubmission } from "../verify.ts";
 import type { Wait } from "../wait.ts";
-import { replyWaiting, WAITING_HANDLER_MS, WaitQuery } from "../waiting.ts";
+import { replyWaiting, WaitQuery, waiting } from "../waiting.ts";
 import { type App, answers } from "./app.ts";
 
 /** Items of one batch: as many as a large group of a synchronous trainer. */
@@ -43,7 +43,7 @@ export function batchRoutes(app: App, parts: Parts): void {
       summary: `Many ${name}`,
       response: answers(batchOf(result)),
     };
-    app.post(`/v1/batch/${name}`, { handlerTimeout: WAITING_HANDLER_MS, schema }, async (request, reply) => {
+    app.post(`/v1/batch/${name}`, { ...waiting, schema }, async (request, reply) => {
       const caller = callerOf(request);
       const keyed = { caller, route: `batch/${name}`, key: idempotencyKey(request), body: request.body };
       return replyWaiting({ parts, request, reply, waitS: request.query.wait_s }, (wait) =>
@@ -91,7 +91,7 @@ export function verifyRoute(app: App, parts: Parts): void {
   app.post(
     "/v1/verify",
     {
-      handlerTimeout: WAITING_HANDLER_MS,
+      ...waiting,
       schema: {
         body: VerifyBody,
         querystring: WaitQuery,

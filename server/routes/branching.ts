@@ -3,14 +3,14 @@ import { EpisodeAnswer } from "../../core/api.ts";
 import { callerOf } from "../auth/guard.ts";
 import { forkEpisode, MAX_CHILDREN, snapshotEpisode } from "../branching.ts";
 import type { Parts } from "../parts.ts";
-import { replyWaiting, WAITING_HANDLER_MS, WaitQuery } from "../waiting.ts";
+import { replyWaiting, WaitQuery, waiting } from "../waiting.ts";
 import { type App, answers, EpisodeParams } from "./app.ts";
 
 const ForkBody = z.strictObject({ n: z.int().min(1).max(MAX_CHILDREN).default(1) });
 const Children = z.object({ items: z.array(EpisodeAnswer) });
 
 export function branchingRoutes(app: App, parts: Parts): void {
-  const options = { handlerTimeout: WAITING_HANDLER_MS };
+  const options = { ...waiting };
   const shared = { params: EpisodeParams, querystring: WaitQuery, tags: ["episodes"] };
   app.post(
     "/v1/episodes/:id/fork",

@@ -10,10 +10,9 @@ import { cancelEpisode, createEpisode, getEpisode, noTrajectory, visibleEpisode 
 import type { Parts } from "../parts.ts";
 import { takeStep } from "../steps.ts";
 import { DEFAULT_PAGE_BYTES, trajectoryPage } from "../trajectory.ts";
-import { replyWaiting, WAITING_HANDLER_MS, WaitQuery } from "../waiting.ts";
+import { replyWaiting, WaitQuery, waiting } from "../waiting.ts";
 import { type App, answers, EpisodeParams, PageQuery } from "./app.ts";
 
-const waiting = { handlerTimeout: WAITING_HANDLER_MS };
 const tags = ["episodes"];
 
 export function actingRoutes(app: App, parts: Parts): void {
