@@ -97,7 +97,9 @@ function parseJson(text: string, call: string): unknown {
 }
 
 function problemError(problem: Problem): CommandError {
-  return new CommandError(exitOf(problem), `${problem.title}: ${problem.detail}`, problem.hint);
+  return new CommandError(exitOf(problem), `${problem.title}: ${problem.detail}`, problem.hint, {
+    problem: problem.code,
+  });
 }
 
 function exitOf({ status, code }: Problem): ExitCode {

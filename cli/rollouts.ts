@@ -1,7 +1,8 @@
 import { EpisodeAnswer } from "../core/api.ts";
 import { newEpisodeId } from "../core/ids.ts";
 import type { ScriptName } from "../core/policy.ts";
-import type { Client } from "./client.ts";
+import { type Client, isMisfit } from "./client.ts";
+import { CommandError } from "./exit-codes.ts";
 
 /** One scripted episode to run. */
 export interface Rollout {
@@ -25,9 +26,11 @@ export interface RunRolloutsOptions {
   readonly parallel: number;
   readonly signal: AbortSignal;
   readonly onFinished?: (finished: FinishedRollout, count: number) => void;
+  /** Told of a cheat that its framework has no words for; it is left out. */
+  readonly onInexpressible?: (rollout: Rollout, reason: string) => void;
 }
 
-/** Runs them all, some at a time, and answers in their order. The same call sent again goes on waiting for its episode. */
+/** Runs them all, some at a time, and answers in their order, without those that could not be expressed. The same call sent again goes on waiting for its episode. */
 export async function runRollouts(
   rollouts: readonly Rollout[],
   options: RunRolloutsOptions,
@@ -38,20 +41,32 @@ export async function runRollouts(
   const lane = async () => {
     for (const [index, rollout] of queue) {
       options.signal.throwIfAborted();
-      const result = { rollout, answer: await runOne(rollout, options) };
+      const answer = await runOne(rollout, options);
+      if (answer === null) continue;
+      const result = { rollout, answer };
       finished[index] = result;
       count += 1;
       options.onFinished?.(result, count);
     }
   };
   await Promise.all(Array.from({ length: Math.min(options.parallel, rollouts.length) }, lane));
-  return finished;
+  return finished.filter((one) => one !== undefined);
 }
 
-async function runOne(
+async function runOne(rollout: Rollout, options: RunRolloutsOptions): Promise<EpisodeAnswer | null> {
+  try {
+    return await untilDone(rollout, options);
+  } catch (error) {
+    if (rollout.script !== "cheat" || !(error instanceof CommandError) || error.problem !== "invalid_cell") throw error;
+    options.onInexpressible?.(rollout, error.message);
+    return null;
+  }
+}
+
+async function untilDone(
   { task, framework, script, variant }: Rollout,
   { client, run, signal }: RunRolloutsOptions,
-): Promise<EpisodeAnswer> {
+): Promise<EpisodeAnswer | null> {
   const body = {
     episode_id: newEpisodeId(),
     task_id: task,
@@ -59,9 +74,14 @@ async function runOne(
     run,
     policy: { script, ...(variant === undefined ? {} : { variant }) },
   };
-  for (;;) {
-    const answer = await client.post("/v1/rollouts", EpisodeAnswer, { body, signal });
-    if (answer.state === "done") return answer;
+  try {
+    for (;;) {
+      const answer = await client.post("/v1/rollouts", EpisodeAnswer, { body, signal });
+      if (answer.state === "done") return answer;
+    }
+  } catch (error) {
+    if (script === "cheat" && isMisfit(error)) return null;
+    throw error;
   }
 }
 
