@@ -20,9 +20,17 @@ export class CommandError extends Error {
   override readonly name = "CommandError";
   readonly exitCode: ExitCode;
   readonly hint: string;
+  /** Code of the problem that the service answered; null when it is not one. */
+  readonly problem: string | null;
 
-  constructor(exitCode: ExitCode, message: string, hint: string, options: { cause?: unknown } = {}) {
+  constructor(
+    exitCode: ExitCode,
+    message: string,
+    hint: string,
+    { problem = null, ...options }: { cause?: unknown; problem?: string | null } = {},
+  ) {
     super(message, options);
+    this.problem = problem;
     this.exitCode = exitCode;
     this.hint = hint;
   }

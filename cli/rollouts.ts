@@ -1,7 +1,7 @@
 import { EpisodeAnswer } from "../core/api.ts";
 import { newEpisodeId } from "../core/ids.ts";
 import type { ScriptName } from "../core/policy.ts";
-import { type Client, isMisfit } from "./client.ts";
+import type { Client } from "./client.ts";
 import { CommandError } from "./exit-codes.ts";
 
 /** One scripted episode to run. */
@@ -30,7 +30,10 @@ export interface RunRolloutsOptions {
   readonly onInexpressible?: (rollout: Rollout, reason: string) => void;
 }
 
-/** Runs them all, some at a time, and answers in their order, without those that could not be expressed. The same call sent again goes on waiting for its episode. */
+/**
+ * Runs them all, some at a time, and answers in their order, without those that could not be expressed. The same call sent
+ * again goes on waiting for its episode.
+ */
 export async function runRollouts(
   rollouts: readonly Rollout[],
   options: RunRolloutsOptions,
@@ -66,7 +69,7 @@ async function runOne(rollout: Rollout, options: RunRolloutsOptions): Promise<Ep
 async function untilDone(
   { task, framework, script, variant }: Rollout,
   { client, run, signal }: RunRolloutsOptions,
-): Promise<EpisodeAnswer | null> {
+): Promise<EpisodeAnswer> {
   const body = {
     episode_id: newEpisodeId(),
     task_id: task,
@@ -74,14 +77,9 @@ async function untilDone(
     run,
     policy: { script, ...(variant === undefined ? {} : { variant }) },
   };
-  try {
-    for (;;) {
-      const answer = await client.post("/v1/rollouts", EpisodeAnswer, { body, signal });
-      if (answer.state === "done") return answer;
-    }
-  } catch (error) {
-    if (script === "cheat" && isMisfit(error)) return null;
-    throw error;
+  for (;;) {
+    const answer = await client.post("/v1/rollouts", EpisodeAnswer, { body, signal });
+    if (answer.state === "done") return answer;
   }
 }
 

@@ -1,3 +1,4 @@
+import { readFileSync } from "node:fs";
 import { mkdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import * as z from "zod";
@@ -17,6 +18,10 @@ import { until } from "./until.ts";
 const LISTEN_DEADLINE_MS = 30_000;
 /** The first worker also makes the image ready. */
 const WORKER_DEADLINE_MS = 60_000;
+
+/** A process that died so often before anything was ready will not become it. */
+const HOPELESS_DEATHS = 4;
+const TAIL_CHARS = 1_500;
 
 /** Where each kind of process has its entry. */
 const FOLDERS = { server: "server", worker: "workers" } as const;
@@ -68,17 +73,16 @@ export async function startService({ config, anyPort, onEvent, signal }: Service
     await server.stop();
   });
   await Promise.all([server, ...workers].map((child) => child.start()));
-  await until(() => answers(`${url}/health/live`), {
+  await until(async () => giveUp(server, join(logDir, "server.log")) || answers(`${url}/health/live`), {
     deadlineMs: LISTEN_DEADLINE_MS,
     signal,
-    otherwise: () =>
-      new CommandError(EXIT.infra, `the server does not listen on ${url}`, `its log: ${join(logDir, "server.log")}`),
+    otherwise: () => neverReady("the server never", join(logDir, "server.log")),
   });
   const owned = parts.move();
   return {
     url,
     logDir,
-    workersReady: (signal) => waitForWorker(url, config, logDir, signal),
+    workersReady: (aborted) => waitForWorker({ url, config, logDir, workers, signal: aborted }),
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };
 }
@@ -108,20 +112,49 @@ function supervisor({ config, redisUrl, logDir, forget, onEvent }: SupervisorOpt
 
 const Workers = z.object({ items: z.array(z.object({ state: z.string() })) });
 
-async function waitForWorker(url: string, config: Config, logDir: string, signal?: AbortSignal): Promise<void> {
+interface WorkerWait {
+  readonly url: string;
+  readonly config: Config;
+  readonly logDir: string;
+  readonly workers: readonly SupervisedProcess[];
+  readonly signal: AbortSignal | undefined;
+}
+
+async function waitForWorker({ url, config, logDir, workers, signal }: WorkerWait): Promise<void> {
   const client = new Client({ url, token: await tokenOf(config) });
-  const running = async () =>
-    (await client.get("/v1/workers", Workers)).items.some((worker) => worker.state === "running");
+  const log = join(logDir, "worker-1.log");
+  const running = async () => {
+    for (const worker of workers) giveUp(worker, log);
+    return (await client.get("/v1/workers", Workers)).items.some((worker) => worker.state === "running");
+  };
   await until(running, {
     deadlineMs: WORKER_DEADLINE_MS,
     signal,
-    otherwise: () =>
-      new CommandError(
-        EXIT.infra,
-        "no worker process became ready",
-        `its log: ${join(logDir, "worker-1.log")}; polygym doctor shows what is missing`,
-      ),
+    otherwise: () => neverReady("no worker process", log),
   });
+}
+
+/** False, unless the process dies again and again: then there is nothing to wait for. */
+function giveUp(child: SupervisedProcess, log: string): false {
+  if (child.deaths >= HOPELESS_DEATHS) throw neverReady("a process keeps dying and never", log);
+  return false;
+}
+
+function neverReady(what: string, log: string): CommandError {
+  const tail = readTail(log);
+  return new CommandError(
+    EXIT.infra,
+    `${what} became ready; the end of ${log}:\n${tail}`,
+    "polygym doctor shows what is missing",
+  );
+}
+
+function readTail(log: string): string {
+  try {
+    return readFileSync(log, "utf8").slice(-TAIL_CHARS);
+  } catch {
+    return "(no log)";
+  }
 }
 
 /** True when something at `url` answers with success soon. */

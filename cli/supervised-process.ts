@@ -34,9 +34,15 @@ export class SupervisedProcess implements AsyncDisposable {
   #restart: NodeJS.Timeout | null = null;
   #backoffMs = FIRST_BACKOFF_MS;
   #stopping = false;
+  #deaths = 0;
 
   constructor(spec: ProcessSpec) {
     this.#spec = spec;
+  }
+
+  /** How often it has ended without being asked to. */
+  get deaths(): number {
+    return this.#deaths;
   }
 
   get pid(): number | undefined {
@@ -71,6 +77,7 @@ export class SupervisedProcess implements AsyncDisposable {
     if (livedMs > PROVEN_MS) this.#backoffMs = FIRST_BACKOFF_MS;
     const restartInMs = this.#backoffMs;
     this.#backoffMs = Math.min(LONGEST_BACKOFF_MS, restartInMs * 2);
+    this.#deaths += 1;
     this.#spec.onDeath({ id, how, restartInMs });
     this.#restart = setTimeout(() => {
       this.start().catch((error: unknown) => this.#again(id, String(error), 0));

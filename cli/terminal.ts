@@ -10,7 +10,7 @@ export interface Terminal {
   print(line: string): void;
   /** A line about the work, for people; silent with --json or --quiet. */
   note(line: string): void;
-  /** Replaces the progress line on a terminal; elsewhere nothing. An empty text removes it. */
+  /** Replaces the progress line on a terminal; elsewhere a line now and then. An empty text removes it. */
   progress(line: string): void;
   /** A line about something wrong; never silent. */
   warn(line: string): void;
@@ -22,12 +22,21 @@ export interface TerminalOptions {
   readonly color: boolean;
 }
 
+/** Progress in a log file: enough to see that it goes on. */
+const LOG_EVERY_MS = 15_000;
+
 export function openTerminal({ json, quiet, color }: TerminalOptions): Terminal {
   const live = process.stderr.isTTY && !quiet;
   let shown = false;
   const clear = () => {
     if (shown) process.stderr.write("\r\x1b[K");
     shown = false;
+  };
+  let loggedAt = performance.now();
+  const logNowAndThen = (line: string) => {
+    if (quiet || line === "" || performance.now() - loggedAt < LOG_EVERY_MS) return;
+    loggedAt = performance.now();
+    process.stderr.write(`${line}\n`);
   };
   return {
     json,
@@ -41,7 +50,7 @@ export function openTerminal({ json, quiet, color }: TerminalOptions): Terminal 
       if (!json && !quiet) process.stderr.write(`${line}\n`);
     },
     progress(line) {
-      if (!live) return;
+      if (!live) return logNowAndThen(line);
       clear();
       if (line === "") return;
       process.stderr.write(line.slice(0, (process.stderr.columns ?? 80) - 1));

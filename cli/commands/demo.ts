@@ -48,6 +48,7 @@ async function demo(context: CommandContext, options: DemoOptions): Promise<numb
     parallel: PARALLEL,
     signal,
     onFinished: progress,
+    onInexpressible: (rollout, reason) => terminal.note(`left out: cheat ${rollout.variant}: ${reason}`),
   });
   const result = {
     rows,

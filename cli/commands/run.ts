@@ -46,6 +46,7 @@ async function run(context: CommandContext, options: RunOptions): Promise<number
     run: label,
     parallel: options.parallel,
     signal,
+    onInexpressible: (rollout, reason) => terminal.note(`left out: cheat ${rollout.variant}: ${reason}`),
     onFinished: (one, count) => {
       if (terminal.json) terminal.print(JSON.stringify(eventOf(one)));
       terminal.progress(
