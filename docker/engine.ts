@@ -36,11 +36,19 @@ export class Engine {
    * Runs one call. What the engine answers with an error status keeps it (see {@link statusOf}); no answer, or none in
    * time, counts against the engine.
    */
-  async call<T>(what: string, work: (docker: Docker, signal: AbortSignal) => Promise<T>, timeoutMs = CALL_MS): Promise<T> {
+  async call<T>(
+    what: string,
+    work: (docker: Docker, signal: AbortSignal) => Promise<T>,
+    timeoutMs = CALL_MS,
+  ): Promise<T> {
     if (!this.#breaker.enter())
-      throw new GymError("sandbox_unavailable", `the engine at ${this.address} did not answer lately; ${what} was not tried`, {
-        retryable: true,
-      });
+      throw new GymError(
+        "sandbox_unavailable",
+        `the engine at ${this.address} did not answer lately; ${what} was not tried`,
+        {
+          retryable: true,
+        },
+      );
     const limit = AbortSignal.timeout(timeoutMs);
     const { promise: late, reject } = Promise.withResolvers<never>();
     const onLate = (): void => reject(new Error(`no answer in ${timeoutMs} ms`));

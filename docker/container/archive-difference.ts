@@ -14,15 +14,24 @@ const NUMBER_OF_TYPE = { file: 0, directory: 1, symlink: 2, other: 3 } as const;
  * What `now` changed since `base` below `root`. Both archives are data: no path in them is ever opened on this machine. The
  * rules of names and modes are those of every tier (SubmissionCollector).
  */
-export async function archiveDifference(base: ArchiveFile, now: ArchiveFile, options: ExportOptions): Promise<FileResult<Submission>> {
+export async function archiveDifference(
+  base: ArchiveFile,
+  now: ArchiveFile,
+  options: ExportOptions,
+): Promise<FileResult<Submission>> {
   const root = options.root.replaceAll(/\/+/g, "/").replace(/\/$/, "");
   const rootBytes = Buffer.from(root).toString("latin1");
   const problem = rootProblem(now, rootBytes, options.root);
   if (problem) return problem;
   const changes = listChanges(base, now, rootBytes);
-  if (changes.length > options.maxEntries) return failure("too_large", `${options.root}: more than ${options.maxEntries} entries`);
-  const bytes = changes.reduce((sum, { entry, deleted }) => sum + (deleted || typeOf(entry.mode) !== "file" ? 0 : entry.size), 0);
-  if (bytes > options.maxBytes) return failure("too_large", `${options.root}: more than ${options.maxBytes} bytes of files`);
+  if (changes.length > options.maxEntries)
+    return failure("too_large", `${options.root}: more than ${options.maxEntries} entries`);
+  const bytes = changes.reduce(
+    (sum, { entry, deleted }) => sum + (deleted || typeOf(entry.mode) !== "file" ? 0 : entry.size),
+    0,
+  );
+  if (bytes > options.maxBytes)
+    return failure("too_large", `${options.root}: more than ${options.maxBytes} bytes of files`);
   const collector = new SubmissionCollector(options.maxBytes);
   for (const change of changes) {
     collector.frame({ id: 0, type: change.deleted ? "Q" : "N", payload: describe(change, rootBytes.length + 1) });
@@ -72,7 +81,13 @@ function describe({ path, entry }: Change, skip: number): Buffer {
   const name = Buffer.from(path, "latin1").subarray(skip);
   const type = typeOf(entry.mode);
   const size = type === "file" ? entry.size : 0;
-  const payload = new Payload().u8(NUMBER_OF_TYPE[type]).u32(entry.mode & 0o7777).u64(size);
-  payload.u32(type === "file" ? entry.links : 1).u32(name.length).bytes(name);
+  const payload = new Payload()
+    .u8(NUMBER_OF_TYPE[type])
+    .u32(entry.mode & 0o7777)
+    .u64(size);
+  payload
+    .u32(type === "file" ? entry.links : 1)
+    .u32(name.length)
+    .bytes(name);
   return payload.u32(entry.target.length).bytes(entry.target).frame(0, "N").subarray(9);
 }

@@ -37,7 +37,8 @@ export class ArchiveWriter {
   frame(type: string, payload: Buffer): void {
     const frame = new Payload().bytes(payload).frame(0, type);
     this.#bytes += frame.length;
-    if (this.#bytes > this.#maxBytes) throw new GymError("sandbox_unavailable", `a frozen state has more than ${this.#maxBytes} bytes`);
+    if (this.#bytes > this.#maxBytes)
+      throw new GymError("sandbox_unavailable", `a frozen state has more than ${this.#maxBytes} bytes`);
     this.#indexer.frame(type, payload, this.#bytes);
     this.#waiting.push(frame);
     this.#waitingBytes += frame.length;
@@ -64,13 +65,21 @@ export class ArchiveWriter {
 }
 
 /** Has the agent kill everything and stream the files below `roots` into a new file at `path`. */
-export async function freezeInto(connection: AgentConnection, roots: readonly string[], writer: ArchiveWriter): Promise<ArchiveFile> {
+export async function freezeInto(
+  connection: AgentConnection,
+  roots: readonly string[],
+  writer: ArchiveWriter,
+): Promise<ArchiveFile> {
   const done = Promise.withResolvers<void>();
   const onFrame = (frame: Frame): void => {
     if (frame.type === "N" || frame.type === "D") return writer.frame(frame.type, frame.payload);
-    const end = frame.type === "Z" ? readEnd(frame.payload, "freeze") : { ok: false, message: frame.payload.toString() };
+    const end =
+      frame.type === "Z" ? readEnd(frame.payload, "freeze") : { ok: false, message: frame.payload.toString() };
     if (end.ok) done.resolve();
-    else done.reject(new GymError("sandbox_unavailable", `the sandbox could not be frozen: ${"message" in end ? end.message : ""}`));
+    else
+      done.reject(
+        new GymError("sandbox_unavailable", `the sandbox could not be frozen: ${"message" in end ? end.message : ""}`),
+      );
   };
   const guarded = (frame: Frame): void => {
     try {
@@ -96,9 +105,16 @@ export async function restoreFrom(connection: AgentConnection, archive: ArchiveF
   const id = connection.register({
     frame: (frame) => {
       connection.unregister(id);
-      const end = frame.type === "Z" ? readEnd(frame.payload, "restore") : { ok: false, message: frame.payload.toString() };
+      const end =
+        frame.type === "Z" ? readEnd(frame.payload, "restore") : { ok: false, message: frame.payload.toString() };
       if (end.ok) done.resolve();
-      else done.reject(new GymError("sandbox_unavailable", `a frozen state could not be restored: ${"message" in end ? end.message : ""}`));
+      else
+        done.reject(
+          new GymError(
+            "sandbox_unavailable",
+            `a frozen state could not be restored: ${"message" in end ? end.message : ""}`,
+          ),
+        );
     },
     fail: done.reject,
   });

@@ -28,13 +28,52 @@ const seccompFile = join(import.meta.dirname, "seccomp.json");
 /** What tells about the machine or its other sandboxes reads as empty: the engine's own list and ours. */
 const MASKED = [
   ...["acpi", "asound", "driver", "scsi", "pressure"],
-  ...["buddyinfo", "cgroups", "cmdline", "config.gz", "diskstats", "interrupts", "iomem", "ioports", "kallsyms", "kcore"],
-  ...["key-users", "keys", "kmsg", "kpagecgroup", "kpagecount", "kpageflags", "latency_stats", "locks", "mdstat", "modules"],
-  ...["pagetypeinfo", "partitions", "sched_debug", "schedstat", "slabinfo", "softirqs", "swaps", "timer_list", "timer_stats"],
+  ...[
+    "buddyinfo",
+    "cgroups",
+    "cmdline",
+    "config.gz",
+    "diskstats",
+    "interrupts",
+    "iomem",
+    "ioports",
+    "kallsyms",
+    "kcore",
+  ],
+  ...[
+    "key-users",
+    "keys",
+    "kmsg",
+    "kpagecgroup",
+    "kpagecount",
+    "kpageflags",
+    "latency_stats",
+    "locks",
+    "mdstat",
+    "modules",
+  ],
+  ...[
+    "pagetypeinfo",
+    "partitions",
+    "sched_debug",
+    "schedstat",
+    "slabinfo",
+    "softirqs",
+    "swaps",
+    "timer_list",
+    "timer_stats",
+  ],
   ...["vmallocinfo", "vmstat", "zoneinfo", "sys/fs/aio-nr", "sys/fs/file-nr", "sys/fs/inode-nr", "sys/fs/inode-state"],
   ...["sys/fs/dentry-state", "sys/kernel/pty/nr", "sys/kernel/random/boot_id"],
 ].map((name) => `/proc/${name}`);
-const MASKED_SYS = ["/sys/firmware", "/sys/devices/virtual/powercap", "/sys/kernel", "/sys/block", "/sys/class", "/sys/module"];
+const MASKED_SYS = [
+  "/sys/firmware",
+  "/sys/devices/virtual/powercap",
+  "/sys/kernel",
+  "/sys/block",
+  "/sys/class",
+  "/sys/module",
+];
 const READ_ONLY = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
 
 /** The first process needs them to change ids, to end commands and to freeze; a command's exec leaves it none. */
@@ -125,7 +164,11 @@ function hostConfig(fields: ContainerFields): HostConfig {
     ShmSize: sharedMemory(limits.memoryBytes),
     ReadonlyRootfs: true,
     Tmpfs: memoryFolders(fields),
-    Binds: [`${fields.binary}:${AGENT_FOLDER}/agent:ro`, `${fields.socketFolder}:${AGENT_FOLDER}/socket:ro`, ...fields.binds],
+    Binds: [
+      `${fields.binary}:${AGENT_FOLDER}/agent:ro`,
+      `${fields.socketFolder}:${AGENT_FOLDER}/socket:ro`,
+      ...fields.binds,
+    ],
     MaskedPaths: [...MASKED, ...MASKED_SYS],
     ReadonlyPaths: READ_ONLY,
     LogConfig: { Type: "none", Config: {} },
@@ -157,5 +200,7 @@ function memoryFolders(fields: ContainerFields): Record<string, string> {
 
 /** The engine takes the profile itself, not a path; without the comments, which older engines do not know. */
 function seccompProfile(): string {
-  return JSON.stringify(JSON.parse(readFileSync(seccompFile, "utf8")), (key, value: unknown) => (key === "comment" ? undefined : value));
+  return JSON.stringify(JSON.parse(readFileSync(seccompFile, "utf8")), (key, value: unknown) =>
+    key === "comment" ? undefined : value,
+  );
 }

@@ -5,8 +5,8 @@ import { GymError } from "../../core/errors.ts";
 import { Digest } from "../../core/ids.ts";
 import type { ImageInfo } from "../../core/sandbox.ts";
 import { type Engine, statusOf } from "../engine.ts";
-import { ArchiveWriter } from "./archive-file.ts";
 import type { ArchiveFile } from "./archive-file.ts";
+import { ArchiveWriter } from "./archive-file.ts";
 import { writableRoots } from "./container-options.ts";
 import type { ContainerImage } from "./image.ts";
 import { appendTar, smallFile } from "./image-seed.ts";
@@ -39,7 +39,9 @@ export async function engineImage(options: EngineImageOptions): Promise<Containe
   const { engine, name } = options;
   const found = Inspected.parse(await inspect(engine, name));
   const volumes = Object.keys(found.Config.Volumes ?? {}).map((path) => path.replace(/\/+$/, ""));
-  const wrong = volumes.find((path) => !plainPath.test(path) || /^\/(proc|sys|dev|etc|usr)(\/|$)/.test(path) || path.includes(".."));
+  const wrong = volumes.find(
+    (path) => !plainPath.test(path) || /^\/(proc|sys|dev|etc|usr)(\/|$)/.test(path) || path.includes(".."),
+  );
   if (wrong !== undefined) throw new GymError("sandbox_unavailable", `image ${name} declares a volume at ${wrong}`);
   const env = Object.fromEntries((found.Config.Env ?? []).map(splitEntry));
   const copied = await copyOut(options, found.Id, volumes);
@@ -72,7 +74,13 @@ async function copyOut(
 ): Promise<Pick<ContainerImage, "seed" | "accounts">> {
   const { engine, labels } = options;
   const container = await engine.call("read an image", (docker) =>
-    docker.createContainer({ Image: id, Entrypoint: ["/polygym"], Cmd: [], Labels: { ...labels }, NetworkDisabled: true }),
+    docker.createContainer({
+      Image: id,
+      Entrypoint: ["/polygym"],
+      Cmd: [],
+      Labels: { ...labels },
+      NetworkDisabled: true,
+    }),
   );
   try {
     const passwd = await readSmall(engine, container, "/etc/passwd");
@@ -103,7 +111,11 @@ async function copySeed(
   return writer.finish();
 }
 
-async function archiveOf(engine: Engine, container: Docker.Container, path: string): Promise<NodeJS.ReadableStream | null> {
+async function archiveOf(
+  engine: Engine,
+  container: Docker.Container,
+  path: string,
+): Promise<NodeJS.ReadableStream | null> {
   try {
     return await engine.call(`read ${path} of an image`, () => container.getArchive({ path }));
   } catch (error) {

@@ -51,17 +51,24 @@ async function mountFolder(mount: ImageMount): Promise<{ binds: string[]; hidden
 
 async function filesBelow(folder: string): Promise<string[]> {
   const entries = await readdir(folder, { recursive: true, withFileTypes: true });
-  return entries.filter((entry) => entry.isFile()).map((entry) => join(entry.parentPath, entry.name).slice(folder.length + 1));
+  return entries
+    .filter((entry) => entry.isFile())
+    .map((entry) => join(entry.parentPath, entry.name).slice(folder.length + 1));
 }
 
 async function importSkeleton(engine: Engine, image: ImageDefinition, tag: string): Promise<string> {
   const name = `polygym/skeleton:${tag}`;
-  const known = await engine.call("look for the host image", (docker) => docker.getImage(name).inspect()).catch(missing);
+  const known = await engine
+    .call("look for the host image", (docker) => docker.getImage(name).inspect())
+    .catch(missing);
   if (known) return known.Id;
   const archive = pack();
   const packing = packFolder(archive, image.skeleton, "").then(() => archive.finalize());
   await engine.call("import the host image", async (docker) => {
-    const [stream] = await Promise.all([docker.importImage(Readable.from(archive), { repo: "polygym/skeleton", tag }), packing]);
+    const [stream] = await Promise.all([
+      docker.importImage(Readable.from(archive), { repo: "polygym/skeleton", tag }),
+      packing,
+    ]);
     await text(stream);
   });
   return (await engine.call("look for the host image", (docker) => docker.getImage(name).inspect())).Id;
@@ -78,7 +85,8 @@ async function packFolder(archive: Pack, root: string, folder: string): Promise<
     const path = join(folder, name);
     const stat = await lstat(join(root, path));
     const mode = stat.mode & 0o7777;
-    if (stat.isSymbolicLink()) archive.entry({ name: path, type: "symlink", linkname: await readlink(join(root, path)) });
+    if (stat.isSymbolicLink())
+      archive.entry({ name: path, type: "symlink", linkname: await readlink(join(root, path)) });
     else if (stat.isDirectory()) archive.entry({ name: `${path}/`, type: "directory", mode });
     else if (stat.isFile()) archive.entry({ name: path, mode }, await readFile(join(root, path)));
     if (stat.isDirectory()) await packFolder(archive, root, path);

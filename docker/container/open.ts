@@ -34,7 +34,12 @@ async function ownFolder(): Promise<string> {
   await mkdir(parent, { recursive: true, mode: 0o700 });
   for (const name of await readdir(parent)) {
     const pid = /^p-(\d+)-/.exec(name)?.[1];
-    const alive = pid !== undefined && (await access(`/proc/${pid}`).then(() => true, () => false));
+    const alive =
+      pid !== undefined &&
+      (await access(`/proc/${pid}`).then(
+        () => true,
+        () => false,
+      ));
     if (!alive) await rm(join(parent, name), { recursive: true, force: true });
   }
   return await mkdtemp(join(parent, `p-${process.pid}-`));

@@ -1,5 +1,5 @@
-import { hostname } from "node:os";
 import { readFileSync, readlinkSync } from "node:fs";
+import { hostname } from "node:os";
 import { sha256 } from "../../core/ids.ts";
 import { type Engine, statusOf } from "../engine.ts";
 

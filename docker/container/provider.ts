@@ -84,8 +84,14 @@ export class ContainerProvider implements SandboxProvider {
     if (from && from.image !== request.image)
       throw new GymError("sandbox_unavailable", `snapshot ${from.id} is of image ${from.image}`);
     const archive = from ? this.#snapshots.of(from) : null;
-    const image = from ? await this.#images.ofSnapshot(from.image, from.imageDigest) : await this.#images.get(request.image);
-    const container = await this.#started(image, boundContainerLimits({ ...DEFAULT_SANDBOX_LIMITS, ...request.limits }), archive);
+    const image = from
+      ? await this.#images.ofSnapshot(from.image, from.imageDigest)
+      : await this.#images.get(request.image);
+    const container = await this.#started(
+      image,
+      boundContainerLimits({ ...DEFAULT_SANDBOX_LIMITS, ...request.limits }),
+      archive,
+    );
     try {
       const env = { HOME: "/root", LANG: "C.UTF-8", ...image.env, ...request.env };
       const entries = Object.entries(env).map(([name, value]) => `${name}=${value}`);
@@ -134,7 +140,12 @@ export class ContainerProvider implements SandboxProvider {
       return await containerSelfCheck(this.#options.engine, () => this.open({ image: "host", owner: "self-check" }));
     } catch (error) {
       const what = `sandboxes: ${error instanceof Error ? error.message : String(error)}`;
-      return { tier: this.tier, mode: "none", enforced: [], missing: [{ what, advice: "start the engine, or use the light tier" }] };
+      return {
+        tier: this.tier,
+        mode: "none",
+        enforced: [],
+        missing: [{ what, advice: "start the engine, or use the light tier" }],
+      };
     }
   }
 
@@ -235,7 +246,9 @@ export class ContainerProvider implements SandboxProvider {
       connection.lose(await container.whyEnded());
       await destroy();
     };
-    connection.ended.then(onEnd).catch((error: unknown) => this.#options.log.warn({ err: error, container: name }, "a lost container stays"));
+    connection.ended
+      .then(onEnd)
+      .catch((error: unknown) => this.#options.log.warn({ err: error, container: name }, "a lost container stays"));
     return sandbox;
   }
 }

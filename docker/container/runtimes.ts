@@ -23,7 +23,10 @@ export async function findRuntimes(sandbox: Sandbox): Promise<ImageInfo["runtime
     const asked = await sandbox.exec({ argv, timeoutMs: 20_000, mergeOutput: true });
     const version = Buffer.from(asked.stdout).toString().split("\n")[0]?.trim();
     if (asked.exitCode !== 0 || !version) continue;
-    const place = await sandbox.exec({ argv: ["sh", "-c", 'command -v "$1"', "sh", argv[0] ?? name], timeoutMs: 5_000 });
+    const place = await sandbox.exec({
+      argv: ["sh", "-c", 'command -v "$1"', "sh", argv[0] ?? name],
+      timeoutMs: 5_000,
+    });
     found[name] = { path: Buffer.from(place.stdout).toString().trim() || name, version };
   }
   return found;

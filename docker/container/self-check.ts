@@ -19,15 +19,29 @@ const Components = z.object({
   Components: z.array(z.object({ Name: z.string(), Version: z.string() })).nullish(),
 });
 
-const ALWAYS = ["read-only root file system", "no network", "no capabilities for commands", "disk and inode quota", "time-outs"];
+const ALWAYS = [
+  "read-only root file system",
+  "no network",
+  "no capabilities for commands",
+  "disk and inode quota",
+  "time-outs",
+];
 
 /** Each probe prints its name when the attack works. */
 const PROBES = [
-  { name: "core_pattern", what: "a read-only /proc/sys", script: "(echo x >/proc/sys/kernel/core_pattern) 2>/dev/null" },
+  {
+    name: "core_pattern",
+    what: "a read-only /proc/sys",
+    script: "(echo x >/proc/sys/kernel/core_pattern) 2>/dev/null",
+  },
   { name: "root", what: "commands without the machine's root id", script: "[ $(id -u) = 0 ]" },
   { name: "new_ns", what: "the list of kernel calls (unshare)", script: "unshare -U true 2>/dev/null" },
   { name: "usr", what: "read-only system folders", script: "(: >/usr/polygym-probe) 2>/dev/null" },
-  { name: "net", what: "the network", script: "ls /sys/class/net /proc/sys/net/ipv4/conf 2>/dev/null | grep -qE '^(eth|en)'" },
+  {
+    name: "net",
+    what: "the network",
+    script: "ls /sys/class/net /proc/sys/net/ipv4/conf 2>/dev/null | grep -qE '^(eth|en)'",
+  },
 ];
 
 /** What the engine says it enforces, and what a sandbox of it shows when it tries. */
@@ -59,12 +73,17 @@ async function probe(sandbox: Sandbox): Promise<Missing[]> {
   const script = PROBES.map(({ name, script: attack }) => `if ${attack}; then echo works:${name}; fi`).join("\n");
   const { stdout } = await sandbox.exec({ argv: ["/bin/sh", "-c", script], timeoutMs: 10_000 });
   const said = Buffer.from(stdout).toString();
-  return PROBES.filter(({ name }) => said.includes(`works:${name}\n`)).map(({ what }) => ({ what, advice: "do not run tasks here" }));
+  return PROBES.filter(({ name }) => said.includes(`works:${name}\n`)).map(({ what }) => ({
+    what,
+    advice: "do not run tasks here",
+  }));
 }
 
 /** CVE-2025-31133, -52565 and -52881: an image with hostile links in /dev or /proc may get out while it starts. */
 async function oldRunc(engine: Engine): Promise<Missing | null> {
-  const { Components: parts } = Components.parse(await engine.call("ask for the engine's version", (docker) => docker.version()));
+  const { Components: parts } = Components.parse(
+    await engine.call("ask for the engine's version", (docker) => docker.version()),
+  );
   const version = parts?.find(({ Name }) => Name === "runc")?.Version ?? "";
   const [major = 0, minor = 0, patch = 0] = version.split(/[.+~-]/).map(Number);
   if (version === "" || major > 1 || minor > 2 || (minor === 2 && patch >= 8)) return null;

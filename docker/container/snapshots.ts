@@ -34,8 +34,13 @@ export class ContainerSnapshots {
   async freeze(connection: AgentConnection, image: ContainerImage): Promise<Snapshot> {
     const id = `snap_${randomBytes(9).toString("base64url")}`;
     const room = BUDGET - this.#bytes;
-    if (room <= 0) throw new GymError("sandbox_unavailable", `frozen states take more than ${BUDGET} bytes: release some`);
-    const archive = await freezeInto(connection, writableRoots(image.volumes), new ArchiveWriter(join(this.#folder, id), room));
+    if (room <= 0)
+      throw new GymError("sandbox_unavailable", `frozen states take more than ${BUDGET} bytes: release some`);
+    const archive = await freezeInto(
+      connection,
+      writableRoots(image.volumes),
+      new ArchiveWriter(join(this.#folder, id), room),
+    );
     this.#held.set(id, archive);
     this.#bytes += archive.bytes;
     return { id, image: image.info.image, imageDigest: image.info.digest };

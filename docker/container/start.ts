@@ -124,7 +124,10 @@ async function connected(engine: Engine, container: Docker.Container, { server, 
     return await Promise.race([socket, never]);
   } catch (error) {
     const why = await whyEnded(engine, container);
-    throw new GymError("sandbox_unavailable", `a container's agent did not start: ${why.message}`, { cause: error, retryable: true });
+    throw new GymError("sandbox_unavailable", `a container's agent did not start: ${why.message}`, {
+      cause: error,
+      retryable: true,
+    });
   } finally {
     clearTimeout(timer);
     done.abort();
@@ -160,8 +163,12 @@ async function removeContainer(engine: Engine, container: Docker.Container): Pro
 async function whyEnded(engine: Engine, container: Docker.Container): Promise<GymError> {
   try {
     const { State } = await engine.call("ask how a container ended", () => container.inspect());
-    if (State.OOMKilled) return new GymError("sandbox_killed", "the sandbox was killed by its own program: it ran out of memory");
-    return new GymError("sandbox_lost", `the container's first process ended with status ${State.ExitCode} ${State.Error}`.trim());
+    if (State.OOMKilled)
+      return new GymError("sandbox_killed", "the sandbox was killed by its own program: it ran out of memory");
+    return new GymError(
+      "sandbox_lost",
+      `the container's first process ended with status ${State.ExitCode} ${State.Error}`.trim(),
+    );
   } catch (error) {
     return new GymError("sandbox_lost", "the container and its agent are gone", { cause: error });
   }

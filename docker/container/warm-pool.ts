@@ -85,7 +85,8 @@ export class WarmPool {
     this.#closed = true;
     clearInterval(this.#sweep);
     await this.settled();
-    for (const kind of this.#kinds.values()) for (const { container } of kind.waiting.splice(0)) this.#remove(container);
+    for (const kind of this.#kinds.values())
+      for (const { container } of kind.waiting.splice(0)) this.#remove(container);
     this.#kinds.clear();
     await this.settled();
   }
@@ -121,7 +122,9 @@ export class WarmPool {
 
   #inBackground(work: Promise<void>): void {
     const done = work
-      .catch((error: unknown) => this.#options.log.warn({ err: error }, "a warm container could not be started or removed"))
+      .catch((error: unknown) =>
+        this.#options.log.warn({ err: error }, "a warm container could not be started or removed"),
+      )
       .finally(() => this.#background.delete(done));
     this.#background.add(done);
   }

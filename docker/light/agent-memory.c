@@ -22,33 +22,40 @@ double memory_deadline(void) {
   return NO_DEADLINE;
 }
 
-static uint64_t resident(const char *pid) {
-  char path[300], text[128];
-  unsigned long total, held, shared;
-  snprintf(path, sizeof path, "/proc/%s/statm", pid);
+static uint64_t field(const char *text, const char *name) {
+  const char *p = strstr(text, name);
+  return p ? strtoull(p + strlen(name), NULL, 10) * 1024 : 0;
+}
+
+/* What is its own; pages shared between processes are told apart, so that they count once. */
+static uint64_t resident(const char *pid, uint64_t *shared) {
+  char path[300], text[4096];
+  snprintf(path, sizeof path, "/proc/%s/status", pid);
   int fd = open(path, O_RDONLY | O_CLOEXEC);
   ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
   if (fd >= 0) close(fd);
   text[n > 0 ? n : 0] = 0;
-  if (sscanf(text, "%lu %lu %lu", &total, &held, &shared) != 3 || held < shared) return 0;
-  return (uint64_t)(held - shared) * (uint64_t)sysconf(_SC_PAGESIZE);
+  *shared = field(text, "RssShmem:");
+  return field(text, "RssAnon:");
 }
 
 void memory_look(void) {
   double now = now_ms();
   if (!agent.memory_limit || now < next_look) return;
   next_look = now + LOOK_MS;
-  uint64_t sum = 0, most = 0;
+  uint64_t sum = 0, most = 0, most_shared = 0;
   pid_t largest = 0;
   DIR *d = opendir("/proc");
   for (struct dirent *e; d && (e = readdir(d));) {
     if (e->d_name[0] < '1' || e->d_name[0] > '9') continue;
-    uint64_t bytes = resident(e->d_name);
+    uint64_t shared = 0, bytes = resident(e->d_name, &shared);
     sum += bytes;
+    if (shared > most_shared) most_shared = shared;
+    bytes += shared;
     if (bytes > most && atoi(e->d_name) != 1) most = bytes, largest = atoi(e->d_name);
   }
   if (d) closedir(d);
-  if (sum <= agent.memory_limit || largest <= 1) return;
+  if (sum + most_shared <= agent.memory_limit || largest <= 1) return;
   kills++;
   kill(largest, SIGKILL);
   next_look = now + 5; /* look again soon: one kill may not be enough */

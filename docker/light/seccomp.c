@@ -103,6 +103,11 @@ static void rules_on_arguments(void) {
   only(1, 0xf, types, 4, ESOCKTNOSUPPORT);
   only(2, ~0u, protocols, 5, EPROTONOSUPPORT);
   finish();
+  begin(SYS_socket); /* the protocol numbers mean something else there: 6 is TCP and also IPsec's netlink */
+  load_arg(0);
+  emit(BPF_JMP | BPF_JEQ | BPF_K, 0, 4, AF_NETLINK);
+  only(2, ~0u, protocols, 1, EPROTONOSUPPORT);
+  finish();
   /* The agent's id: whoever had it could trace, limit or renice PID 1. */
   static const struct { uint32_t nr; int args; } identity[] = {
     {SYS_setuid, 1}, {SYS_setreuid, 2}, {SYS_setresuid, 3}, {SYS_setfsuid, 1}};

@@ -22,6 +22,7 @@ export async function selfCheck(abilities: HostAbilities, open: () => Promise<Sa
   if (abilities.rootMode) enforced.push("an id range of its own");
   else {
     const advice = "run the worker as root for a separate id range and devices per sandbox";
+    missing.push({ what: "kernel allowances of its own: inotify, pipes and pending signals are the user's", advice });
     missing.push({ what: "separation by user id; locks on /dev are shared between sandboxes", advice });
   }
   await using sandbox = await open();
