@@ -141,6 +141,17 @@ export const ValidationBody = z.strictObject({
 });
 export type ValidationBody = z.infer<typeof ValidationBody>;
 
+/** Why an episode or a queue is not further: `GET /v1/episodes/{id}/why`, `GET /v1/queues/{queue}/why`. */
+export const WhyAnswer = z.object({
+  state: z.string().describe("of the episode; of a queue: idle, moving, waiting or paused"),
+  pending_reason: PendingReason.nullable(),
+  since: z.int().nullable().describe("epoch ms: since when it is so; null when that is not known"),
+  worker: z.string().nullable().describe("the process that has it"),
+  what: z.string().describe("what is going on, in a sentence"),
+  hint: z.string().describe("what to do"),
+});
+export type WhyAnswer = z.infer<typeof WhyAnswer>;
+
 /** Longest body that is not a streamed import, bytes. */
 export const MAX_BODY_BYTES = 8 * 1024 * 1024;
 /** Longest wait of one call, seconds. */

@@ -29,7 +29,8 @@ export const VerifyRequestBlob = z.object({
   task_version: Digest,
   framework: z.string().nullable(),
   verifiers: z.array(z.object({ id: z.string(), role: z.enum(["train", "shadow", "sealed"]) })),
-  submission: z.unknown(),
+  /** A {@link SubmissionInput}, or the blob of a submission that an episode made. */
+  submission: z.union([z.object({ stored: Digest }), z.unknown()]),
 });
 export type VerifyRequestBlob = z.infer<typeof VerifyRequestBlob>;
 

@@ -1,4 +1,4 @@
-import type { EpisodeAnswer } from "../core/api.ts";
+import type { EpisodeAnswer, VerifyAnswer } from "../core/api.ts";
 import type { EpisodeRecord } from "../core/episode.ts";
 import { ProblemError } from "../core/errors.ts";
 import type { EpisodeEvent } from "../core/events.ts";
@@ -7,6 +7,7 @@ import { lookAt } from "./answers.ts";
 import type { Caller } from "./auth/caller.ts";
 import { ownEpisode } from "./episodes.ts";
 import type { Parts } from "./parts.ts";
+import { askVerdict } from "./verify.ts";
 import { isOver, nextLook, type Wait } from "./wait.ts";
 
 /** Children of one call. */
@@ -43,6 +44,38 @@ export async function forkEpisode(
   }
   parts.log.info({ episodeId: id, children: n }, "episode forked");
   return children;
+}
+
+/**
+ * Runs other or newer verifiers on what an ended episode submitted. The answer is a record of its own: the episode's reward
+ * and verdicts stay as they are.
+ */
+export async function rescoreEpisode(
+  parts: Parts,
+  caller: Caller,
+  id: EpisodeId,
+  verifiers: readonly string[] | undefined,
+  wait: Wait,
+): Promise<VerifyAnswer> {
+  const record = await ownEpisode(parts, caller, id);
+  if (record.submission === null)
+    throw new ProblemError(
+      "invalid_request",
+      `${id} has no submission (it is ${record.state})`,
+      "rescore it when it has ended",
+    );
+  const { task } = await parts.cells.task(caller, record.environment.task_id);
+  parts.cells.checkVerifiers(caller, task, verifiers);
+  const wanted =
+    verifiers ?? record.environment.verifiers.filter((entry) => entry.role === "train").map((entry) => entry.id);
+  const request = {
+    task_id: task.id,
+    task_version: record.environment.task_version,
+    framework: null,
+    verifiers: wanted.map((verifier) => ({ id: verifier, role: "train" as const })),
+    submission: { stored: record.submission },
+  };
+  return askVerdict(parts, request, wait);
 }
 
 async function parkedEpisode(parts: Parts, caller: Caller, id: EpisodeId, wait: Wait): Promise<EpisodeRecord> {

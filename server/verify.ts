@@ -31,7 +31,11 @@ export async function verifySubmission(
   body: VerifyBody,
   wait: Wait,
 ): Promise<VerifyAnswer> {
-  const request = await verifyRequest(parts, caller, body);
+  return askVerdict(parts, await verifyRequest(parts, caller, body), wait);
+}
+
+/** Lets a worker judge it and waits for the answer. */
+export async function askVerdict(parts: Parts, request: VerifyRequestBlob, wait: Wait): Promise<VerifyAnswer> {
   const digest = await parts.store.putBlob(Buffer.from(JSON.stringify(request)));
   using watch = parts.hub.watch(null);
   using expected = parts.hub.expectVerified(watch);

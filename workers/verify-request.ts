@@ -1,14 +1,17 @@
+import * as z from "zod";
 import type { VerifyAnswer } from "../core/api.ts";
 import { SubmissionInput } from "../core/api.ts";
 import { GymError, type Problem, ProblemError } from "../core/errors.ts";
-import { deriveSeed, sha256, TaskId } from "../core/ids.ts";
+import { Digest, deriveSeed, sha256, TaskId } from "../core/ids.ts";
 import { type VerifyJob, VerifyRequestBlob } from "../core/jobs.ts";
 import { Json } from "../core/json.ts";
+import type { Submission } from "../core/sandbox.ts";
 import type { Verdict } from "../core/verifier.ts";
 import { combineRewards } from "../verifiers/combine.ts";
 import type { WorkerDeps } from "./deps.ts";
+import { loadSubmission } from "./episode/workspace.ts";
 import { pinnedTask } from "./pinned-task.ts";
-import { submissionFrom } from "./submissions.ts";
+import { type SubmissionRequest, submissionFrom } from "./submissions.ts";
 import { judgeOne } from "./verify.ts";
 
 /** What the asking server gets: an answer, or the problem with the request. */
@@ -56,16 +59,23 @@ async function answerFor(
   }
 }
 
+const Stored = z.object({ stored: Digest });
+
+async function submissionOf(
+  deps: WorkerDeps,
+  cell: Omit<SubmissionRequest, "input">,
+  given: unknown,
+): Promise<{ submission: Submission; flags: string[] }> {
+  const stored = Stored.safeParse(given);
+  if (stored.success) return { submission: await loadSubmission(deps, stored.data.stored), flags: [] };
+  return submissionFrom(deps, { ...cell, input: SubmissionInput.parse(given) });
+}
+
 async function judgeRequest(deps: WorkerDeps, request: VerifyRequestBlob, signal: AbortSignal): Promise<VerifyAnswer> {
   const task = await pinnedTask(deps.tasks, TaskId.parse(request.task_id), request.task_version);
   const framework = deps.frameworks.find((candidate) => candidate.id === request.framework) ?? null;
   using lease = await deps.bases.lease(task);
-  const { submission, flags } = await submissionFrom(deps, {
-    task,
-    lease,
-    framework,
-    input: SubmissionInput.parse(request.submission),
-  });
+  const { submission, flags } = await submissionOf(deps, { task, lease, framework }, request.submission);
   const digest = sha256(submission.tar);
   const secret = await deps.store.secret();
   const verdicts: Verdict[] = [];

@@ -1,12 +1,15 @@
 import * as z from "zod";
-import { EpisodeAnswer } from "../../core/api.ts";
+import { EpisodeAnswer, VerifyAnswer } from "../../core/api.ts";
 import { callerOf } from "../auth/guard.ts";
-import { forkEpisode, MAX_CHILDREN, snapshotEpisode } from "../branching.ts";
+import { forkEpisode, MAX_CHILDREN, rescoreEpisode, snapshotEpisode } from "../branching.ts";
 import type { Parts } from "../parts.ts";
 import { replyWaiting, WaitQuery, waiting } from "../waiting.ts";
 import { type App, answers, EpisodeParams } from "./app.ts";
 
 const ForkBody = z.strictObject({ n: z.int().min(1).max(MAX_CHILDREN).default(1) });
+const RescoreBody = z.strictObject({
+  verifiers: z.array(z.string()).min(1).max(32).optional().describe("[its train verifiers]"),
+});
 const Children = z.object({ items: z.array(EpisodeAnswer) });
 
 export function branchingRoutes(app: App, parts: Parts): void {
@@ -36,6 +39,17 @@ export function branchingRoutes(app: App, parts: Parts): void {
     async (request, reply) =>
       replyWaiting({ parts, request, reply, waitS: request.query.wait_s }, (wait) =>
         snapshotEpisode(parts, callerOf(request), request.params.id, wait),
+      ),
+  );
+  app.post(
+    "/v1/episodes/:id/rescore",
+    {
+      ...options,
+      schema: { ...shared, body: RescoreBody, summary: "Judge its submission again", response: answers(VerifyAnswer) },
+    },
+    async (request, reply) =>
+      replyWaiting({ parts, request, reply, waitS: request.query.wait_s }, (wait) =>
+        rescoreEpisode(parts, callerOf(request), request.params.id, request.body.verifiers, wait),
       ),
   );
 }
