@@ -53,7 +53,7 @@ const verdictRow = (verdict: EpisodeAnswer["verdicts"][number]): Html =>
 function eventBlock(event: JsonObject): Html {
   const { n, type, at, v: _v, episode_id: _id, term: _term, ...body } = event;
   const when = typeof at === "number" ? new Date(at).toISOString() : "";
-  const head = html`<p><strong>${String(n)} ${String(type)}</strong> <span class="dim">${when}</span></p>`;
+  const head = html`<p><strong>${typeof n === "number" ? n : ""} ${typeof type === "string" ? type : ""}</strong> <span class="dim">${when}</span></p>`;
   return html`${head}<pre>${clip(readable(JSON.stringify(body, null, 1)))}</pre>`;
 }
 

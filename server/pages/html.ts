@@ -15,8 +15,7 @@ const escapes: Readonly<Record<string, string>> = {
   "'": "&#39;",
 };
 /** Controls that could hide or reorder what is shown. */
-// biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
-const CONTROLS = /[\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f\u200e\u200f\u202a-\u202e\u2066-\u2069]/g;
+const CONTROLS = /(?![\n\t])[\p{Cc}\p{Bidi_Control}]/gu;
 
 const escapeText = (text: string): string =>
   text.replace(/[&<>"']/g, (c) => escapes[c] ?? c).replace(CONTROLS, "\uFFFD");

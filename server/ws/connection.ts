@@ -86,7 +86,7 @@ export class Connection {
     let id: FrameId | null = null;
     try {
       if (isBinary) throw new ProblemError("invalid_request", "frames are text", "send JSON as text frames");
-      const value = parseJson(String(data));
+      const value = parseJson(textOf(data));
       id = frameId(value);
       const frame = parseFrame(value);
       if (this.#inFlight >= MAX_IN_FLIGHT)
@@ -161,6 +161,11 @@ export class Connection {
     this.#socket.close(code, reason);
     setTimeout(() => this.#socket.terminate(), 5_000).unref();
   }
+}
+
+function textOf(data: RawData): string {
+  const bytes = data instanceof ArrayBuffer ? Buffer.from(data) : Array.isArray(data) ? Buffer.concat(data) : data;
+  return bytes.toString("utf8");
 }
 
 /** Of a frame that may be wrong otherwise. */

@@ -111,7 +111,7 @@ function framework(
     intents: new Set(intents),
     config: z.strictObject({ depth: z.int().default(3) }),
     open: notHere,
-    encode: notHere,
+    encode: () => [accepts === "text" ? { text: "x" } : { message: { role: "assistant", content: "x" } }],
   };
 }
 

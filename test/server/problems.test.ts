@@ -105,7 +105,7 @@ test("a missing, wrong, empty or malformed token says where the token is", async
     200,
   );
   for (const path of ["//v1/tasks", "/v1/tasks/", "/v1%2ftasks", "/v1/./tasks/../tasks%00"])
-    expect((await call(lab, null, "GET", path)).status, path).toBe(401);
+    expect((await call(lab, null, "GET", path)).status).toBe(401);
 });
 
 test("what is not HTTP is answered as a problem, and huge headers are refused", async () => {

@@ -3,7 +3,7 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import { WebSocket } from "ws";
 import { EpisodeAnswer } from "../../core/api.ts";
 import { newEpisodeId } from "../../core/ids.ts";
-import { call, cell, type Lab, openLab, say } from "./lab.ts";
+import { call, cell, type Lab, type Loose, openLab, say } from "./lab.ts";
 import type { LabWorker } from "./lab-worker.ts";
 
 let lab: Lab;
@@ -19,8 +19,7 @@ afterAll(async () => {
   await lab?.[Symbol.asyncDispose]();
 });
 
-// biome-ignore lint/suspicious/noExplicitAny: frames of many shapes
-type Frame = any;
+type Frame = Loose;
 
 interface Client extends Disposable {
   readonly socket: WebSocket;
@@ -38,7 +37,7 @@ async function open(token: string | null, headers: Record<string, string> = {}):
   const frames: Frame[] = [];
   const waiting = new Set<() => void>();
   socket.on("message", (data) => {
-    frames.push(JSON.parse(String(data)));
+    frames.push(JSON.parse(Buffer.isBuffer(data) ? data.toString() : "null"));
     for (const look of waiting) look();
   });
   const closing = Promise.withResolvers<number>();
