@@ -8,8 +8,10 @@ import { addImport } from "./commands/import.ts";
 import { addRun } from "./commands/run.ts";
 import { addTest } from "./commands/test.ts";
 import { addToken } from "./commands/token.ts";
+import { addTop } from "./commands/top.ts";
 import { addUp } from "./commands/up.ts";
 import { addValidate } from "./commands/validate.ts";
+import { addWhy } from "./commands/why.ts";
 import { addWorker } from "./commands/worker.ts";
 import type { Interruption, ProgramRun, Registry } from "./registry.ts";
 import { openTerminal } from "./terminal.ts";
@@ -56,6 +58,8 @@ export function buildProgram({ signal }: Interruption): ProgramRun {
     addDoctor,
     addRun,
     addEpisode,
+    addWhy,
+    addTop,
     addImport,
     addValidate,
     addBench,

@@ -38,6 +38,8 @@ export interface Queues {
   counts(): Promise<Record<QueueName, QueueCounts>>;
   /** When the job that waits longest was added, epoch ms; null when none waits. */
   oldestWaiting(queue: QueueName): Promise<number | null>;
+  /** True while nothing is taken from it, on an operator's word. */
+  isPaused(queue: QueueName): Promise<boolean>;
   /** True while the job waits or runs. */
   hasJob(queue: QueueName, id: string): Promise<boolean>;
   /**
@@ -77,6 +79,7 @@ export function openQueues({ url }: { url: string }): Queues {
         return Object.fromEntries(counted) as Record<QueueName, QueueCounts>; // one entry per name
       }),
     oldestWaiting: (name) => attempted(async () => (await queueOf(name).getWaiting(0, 0))[0]?.timestamp ?? null),
+    isPaused: (name) => attempted(() => queueOf(name).isPaused()),
     hasJob: (name, id) => attempted(async () => LIVE_STATES.includes(await queueOf(name).getJobState(id))),
     releaseJobs: (processId) =>
       attempted(async () =>

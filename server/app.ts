@@ -24,6 +24,7 @@ import { actingRoutes, lookingRoutes } from "./routes/episodes.ts";
 import { healthRoutes } from "./routes/health.ts";
 import { pageRoutes } from "./routes/pages.ts";
 import { tokenRoutes } from "./routes/tokens.ts";
+import { whyRoutes } from "./routes/why.ts";
 import { limitHandlers } from "./waiting.ts";
 import { socketRoute } from "./ws/route.ts";
 
@@ -149,6 +150,7 @@ function registerRoutes(app: App, parts: Parts, tokens: Tokens): void {
   actingRoutes(app, parts);
   branchingRoutes(app, parts);
   lookingRoutes(app, parts);
+  whyRoutes(app, parts);
   batchRoutes(app, parts);
   verifyRoute(app, parts);
   jobRoutes(app, parts);

@@ -15,7 +15,21 @@ const polygym = (...args: string[]) =>
     env: { POLYGYM_HOME: home, POLYGYM_URL: undefined, POLYGYM_TOKEN: undefined, POLYGYM_REDIS_URL: undefined },
   });
 
-const COMMANDS = ["demo", "up", "worker", "doctor", "run", "episode", "import", "validate", "bench", "token", "test"];
+const COMMANDS = [
+  "demo",
+  "up",
+  "worker",
+  "doctor",
+  "run",
+  "episode",
+  "why",
+  "top",
+  "import",
+  "validate",
+  "bench",
+  "token",
+  "test",
+];
 
 test("--help lists every command and the exit codes", async () => {
   const { exitCode, stdout } = await polygym("--help");
