@@ -1,4 +1,5 @@
 import type { SandboxProvider } from "../core/sandbox.ts";
+import { openContainers } from "./container/open.ts";
 import { FakeProvider } from "./fake/provider.ts";
 import { hostImage } from "./image-host.ts";
 import { buildLight } from "./light/build.ts";
@@ -7,18 +8,21 @@ import { type ProviderLog, silentLog } from "./log.ts";
 
 export interface ProviderOptions {
   /** "auto" is the strongest tier of this machine. */
-  readonly tier: "light" | "fake" | "auto";
+  readonly tier: "light" | "docker" | "fake" | "auto";
   /** POLYGYM_HOME: built program and prepared images. */
   readonly home: string;
   /** The native program. (Default: built from docker/light when its sources changed) */
   readonly binary?: string;
   readonly log?: ProviderLog;
+  /** Of the docker tier: `unix:///path` or `tcp://host:port`. (Default: DOCKER_HOST, else the usual socket) */
+  readonly engine?: string | null;
 }
 
 /** Opens the provider of a tier. Whoever opens it closes it. Frees first what dead processes left. */
 export async function openProvider(options: ProviderOptions): Promise<SandboxProvider> {
   if (options.tier === "fake") return new FakeProvider();
   const binary = options.binary ?? (await buildLight(options.home));
+  if (options.tier === "docker") return await openContainers({ log: silentLog, ...options, binary });
   const images = [await hostImage({ home: options.home })];
   const provider = new LightProvider({ binary, images, log: options.log ?? silentLog });
   await provider.reap();

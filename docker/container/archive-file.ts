@@ -72,7 +72,10 @@ export async function freezeInto(
 ): Promise<ArchiveFile> {
   const done = Promise.withResolvers<void>();
   const onFrame = (frame: Frame): void => {
-    if (frame.type === "N" || frame.type === "D") return writer.frame(frame.type, frame.payload);
+    if (frame.type === "N" || frame.type === "D") {
+      writer.frame(frame.type, frame.payload);
+      return;
+    }
     const end =
       frame.type === "Z" ? readEnd(frame.payload, "freeze") : { ok: false, message: frame.payload.toString() };
     if (end.ok) done.resolve();

@@ -12,13 +12,13 @@ import type { SandboxLimits } from "../../core/sandbox.ts";
 
 /** Where the agent and its socket are mounted, read-only. */
 export const AGENT_FOLDER = "/.polygym";
-/** Folders that can be written, and their share of the disk limit in eighths. */
+/** Folders that can be written, and their share of the disk limit in sixteenths. */
 const WRITABLE = [
-  { path: "/workspace", eighths: 8, mode: "755" },
-  { path: "/tmp", eighths: 2, mode: "1777" },
-  { path: "/root", eighths: 1, mode: "755" },
-  { path: "/var/tmp", eighths: 1, mode: "1777" },
-  { path: "/run", eighths: 1, mode: "755" },
+  { path: "/workspace", share: 16, mode: "755" },
+  { path: "/tmp", share: 4, mode: "1777" },
+  { path: "/root", share: 2, mode: "755" },
+  { path: "/var/tmp", share: 1, mode: "1777" },
+  { path: "/run", share: 1, mode: "755" },
 ] as const;
 /** What the agent, small commands and the kernel need beside the files. */
 const RESERVE = 64 * 1024 * 1024;
@@ -112,8 +112,8 @@ export function writableRoots(volumes: readonly string[]): string[] {
 export function boundContainerLimits(limits: SandboxLimits): SandboxLimits {
   const memoryBytes = Math.max(limits.memoryBytes, RESERVE);
   const room = Math.max(memoryBytes - RESERVE - sharedMemory(memoryBytes), 8 * MIB);
-  const eighths = WRITABLE.reduce((sum, { eighths: share }) => sum + share, 0);
-  return { ...limits, memoryBytes, diskBytes: Math.min(limits.diskBytes, Math.floor((room * 8) / eighths)) };
+  const shares = WRITABLE.reduce((sum, { share }) => sum + share, 0);
+  return { ...limits, memoryBytes, diskBytes: Math.min(limits.diskBytes, Math.floor((room * 16) / shares)) };
 }
 
 function sharedMemory(memoryBytes: number): number {
@@ -160,7 +160,7 @@ function hostConfig(fields: ContainerFields): HostConfig {
     MemorySwap: limits.memoryBytes,
     CpusetCpus: fields.cpuset,
     NanoCpus: Math.max(10_000_000, Math.round(limits.cpus * 1e9)),
-    Ulimits: ulimits(limits),
+    Ulimits: ulimits(),
     ShmSize: sharedMemory(limits.memoryBytes),
     ReadonlyRootfs: true,
     Tmpfs: memoryFolders(fields),
@@ -177,12 +177,12 @@ function hostConfig(fields: ContainerFields): HostConfig {
   };
 }
 
-function ulimits(limits: SandboxLimits): { Name: string; Soft: number; Hard: number }[] {
+/** Sizes of files are the quotas' affair: a file of holes may be longer than they are. */
+function ulimits(): { Name: string; Soft: number; Hard: number }[] {
   return [
     { Name: "core", Soft: 0, Hard: 0 },
     { Name: "nofile", Soft: 1024, Hard: 4096 },
     { Name: "msgqueue", Soft: 819_200, Hard: 819_200 },
-    { Name: "fsize", Soft: limits.memoryBytes, Hard: limits.memoryBytes },
   ];
 }
 
@@ -191,11 +191,16 @@ function memoryFolders(fields: ContainerFields): Record<string, string> {
   const options = (bytes: number, inodes: number, mode: string): string =>
     `rw,exec,nosuid,nodev,size=${Math.floor(bytes)},nr_inodes=${Math.floor(inodes)},mode=${mode},uid=${commandId},gid=${commandId}`;
   const folders: Record<string, string> = {};
-  for (const path of fields.volumes) folders[path] = options(limits.diskBytes / 8, limits.inodes / 8, "755");
-  for (const { path, eighths, mode } of WRITABLE)
-    folders[path] = options((limits.diskBytes * eighths) / 8, Math.max((limits.inodes * eighths) / 8, 64), mode);
+  for (const path of fields.volumes) folders[path] = options(limits.diskBytes / 16, inodesOf(limits, 1), "755");
+  for (const { path, share, mode } of WRITABLE)
+    folders[path] = options((limits.diskBytes * share) / 16, inodesOf(limits, share), mode);
   for (const path of fields.hidden) folders[path] = "ro,nosuid,nodev,noexec,size=4k,nr_inodes=2,mode=555";
   return folders;
+}
+
+/** The workspace has exactly what was asked for; small quotas would leave nothing for the others. */
+function inodesOf(limits: SandboxLimits, share: number): number {
+  return share === 16 ? limits.inodes : Math.max((limits.inodes * share) / 16, 64);
 }
 
 /** The engine takes the profile itself, not a path; without the comments, which older engines do not know. */

@@ -65,6 +65,7 @@ export class ContainerProvider implements SandboxProvider {
   readonly #gate = new StartGate(STARTS_AT_ONCE);
   readonly #open = new Map<string, Sandbox>();
   readonly #names = new Set<string>();
+  readonly #background = new Set<Promise<void>>();
   readonly #firstId = LOWEST_ID + randomInt(ID_ROOM);
   #next = 1;
   #cores: Promise<number> | null = null;
@@ -162,6 +163,7 @@ export class ContainerProvider implements SandboxProvider {
     this.#closed = true;
     await Promise.all([...this.#open.values()].map((sandbox) => sandbox.close().catch(() => undefined))); // reap finds it
     await this.#pool.close();
+    await Promise.all(this.#background);
     await this.#snapshots.clear();
     await rm(this.#options.runFolder, { recursive: true, force: true });
   }
@@ -239,6 +241,7 @@ export class ContainerProvider implements SandboxProvider {
       image: image.info.image,
       freeze: () => this.#snapshots.freeze(connection, image),
       destroy,
+      discard: () => this.#inBackground(destroy(), name),
     });
     this.#open.set(name, sandbox);
     const onEnd = async (): Promise<void> => {
@@ -246,9 +249,14 @@ export class ContainerProvider implements SandboxProvider {
       connection.lose(await container.whyEnded());
       await destroy();
     };
-    connection.ended
-      .then(onEnd)
-      .catch((error: unknown) => this.#options.log.warn({ err: error, container: name }, "a lost container stays"));
+    this.#inBackground(connection.ended.then(onEnd), name);
     return sandbox;
+  }
+
+  #inBackground(work: Promise<void>, container: string): void {
+    const done = work
+      .catch((error: unknown) => this.#options.log.warn({ err: error, container }, "a container could not be removed"))
+      .finally(() => this.#background.delete(done));
+    this.#background.add(done);
   }
 }

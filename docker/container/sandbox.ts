@@ -3,12 +3,17 @@ import type { Snapshot } from "../../core/sandbox.ts";
 import type { AgentConnection } from "../light/agent-connection.ts";
 import { LightSandbox, type SandboxHome } from "../light/sandbox.ts";
 
+export interface ContainerHome extends SandboxHome {
+  /** Has the container removed in the background. */
+  discard(): void;
+}
+
 /** One open sandbox of the docker tier: the same agent, another way to freeze. */
 export class ContainerSandbox extends LightSandbox {
   readonly #connection: AgentConnection;
-  readonly #home: SandboxHome;
+  readonly #home: ContainerHome;
 
-  constructor(connection: AgentConnection, home: SandboxHome) {
+  constructor(connection: AgentConnection, home: ContainerHome) {
     super(connection, home);
     this.#connection = connection;
     this.#home = home;
@@ -20,7 +25,7 @@ export class ContainerSandbox extends LightSandbox {
       return await this.#home.freeze();
     } finally {
       this.#connection.lose(new GymError("sandbox_unavailable", `sandbox ${this.id} was frozen`));
-      await this.close();
+      this.#home.discard();
     }
   }
 }
