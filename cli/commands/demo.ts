@@ -58,7 +58,8 @@ async function demo(context: CommandContext, options: DemoOptions): Promise<numb
   };
   const report = demoReport(result);
   if (terminal.json) terminal.print(JSON.stringify(report));
-  else await show(context, session, { run, result, report });
+  else
+    await show(context, session, { run, result, report, staysUp: options.once !== true || session.embedded === null });
   if (options.once !== true && session.embedded !== null) await stayUp(context, session.embedded);
   return isAsExpected(report) ? EXIT.done : report.masked > 0 ? EXIT.infra : EXIT.failed;
 }
@@ -107,13 +108,17 @@ async function sandboxesLeft(client: Client, signal: AbortSignal): Promise<numbe
 }
 
 interface Shown {
+  /** Whether somebody still answers when the command has printed its links. */
+  readonly staysUp: boolean;
   readonly run: string;
   readonly result: DemoResult;
   readonly report: DemoReport;
 }
 
-async function show({ terminal }: CommandContext, session: Session, { run, result, report }: Shown): Promise<void> {
-  const { client } = session;
+async function show({ terminal }: CommandContext, session: Session, shown: Shown): Promise<void> {
+  const { result, report, run } = shown;
+  for (const line of episodeLinks(session.url, result.finished)) terminal.print(line);
+  terminal.print("");
   for (const line of matrixTable(terminal, result)) terminal.print(line);
   terminal.print("");
   terminal.print(`gold     ${report.gold.passed} of ${report.gold.episodes} passed every verifier`);
@@ -123,13 +128,14 @@ async function show({ terminal }: CommandContext, session: Session, { run, resul
     `${report.cells} cells, ${report.masked} episodes failed by us, ${report.sandboxes_left} sandboxes left, ${report.wall_s} s`,
   );
   terminal.print("");
-  for (const line of episodeLinks(client.url, result.finished)) terminal.print(line);
-  terminal.print("");
-  terminal.print(`log in     ${await loginLink(client, "/docs")}   (works once, in a browser)`);
-  terminal.print(`queues     ${client.url}/ops/queues`);
-  terminal.print(
-    `next       polygym episode list --run ${run}   ·   polygym run 'demo/*' --policy gold   ·   README: your own policy in 12 lines`,
-  );
+  if (shown.staysUp) {
+    terminal.print(
+      `log in   ${await loginLink(session.client, "/docs")}   (works once, in a browser; then the links above do)`,
+    );
+    terminal.print(`queues   ${session.url}/ops/queues`);
+  } else terminal.print("links    answer while the service is up: polygym up");
+  terminal.print(`next     polygym episode list --run ${run}   ·   polygym run 'demo/*' --policy cheat`);
+  terminal.print("         README.md: an episode of your own in 12 lines of curl, Python or Node");
 }
 
 function matrixTable({ color }: Terminal, { rows, finished }: DemoResult): string[] {
