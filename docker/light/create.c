@@ -201,6 +201,7 @@ static int export_mounts(const struct create_request *q, int userns, uid_t owner
   struct layer *raw[2 * MAX_DEPTH];
   char name[24];
   int count = differing(q, raw), n = 0;
+  if (count > MAX_SENT - 4) return errno = E2BIG, failed("the two states are too many layers apart");
   int root = new_tmpfs(1 << 20, 256, "755", MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
   if (root < 0 || mkdirat(root, "new", 0755) < 0 || mkdirat(root, "old", 0755) < 0) return failed("make exporter root");
   fds[n++] = root;

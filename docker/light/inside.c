@@ -14,7 +14,7 @@
 const char *const device_names[DEVICES] = {"null", "zero", "full", "random", "urandom", "tty"};
 
 int send_fds(int socket, const int *fds, int n) {
-  char byte = 'f', control[CMSG_SPACE(sizeof(int) * 160)];
+  char byte = 'f', control[CMSG_SPACE(sizeof(int) * MAX_SENT)];
   struct iovec io = {&byte, 1};
   size_t size = CMSG_SPACE(sizeof(int) * (size_t)n);
   struct msghdr m = {.msg_iov = &io, .msg_iovlen = 1, .msg_control = control, .msg_controllen = size};
@@ -28,7 +28,7 @@ int send_fds(int socket, const int *fds, int n) {
 }
 
 int receive_fds(int socket, int *fds, int n) {
-  char byte, control[CMSG_SPACE(sizeof(int) * 160)];
+  char byte, control[CMSG_SPACE(sizeof(int) * MAX_SENT)];
   struct iovec io = {&byte, 1};
   struct msghdr m = {.msg_iov = &io, .msg_iovlen = 1, .msg_control = control, .msg_controllen = CMSG_SPACE(sizeof(int) * (size_t)n)};
   if (recvmsg(socket, &m, MSG_CMSG_CLOEXEC) != 1) return -1;
@@ -153,7 +153,7 @@ static void sandbox_root(const struct plan *p, const int *fds) {
 }
 
 void inside(const struct plan *p, int channel) {
-  int fds[160], n = p->kind == KIND_EXPORT ? 3 + p->nlayers : p->nmounts + 1 + p->ndevices;
+  int fds[MAX_SENT], n = p->kind == KIND_EXPORT ? 3 + p->nlayers : p->nmounts + 1 + p->ndevices;
   out = channel;
   for (int i = 0; i < p->nattach; i++) check(write(p->attach[i], "0", 1), "enter control group");
   check(receive_fds(channel, fds, n), "receive mounts");

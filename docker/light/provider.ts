@@ -30,6 +30,8 @@ import { SnapshotTable } from "./snapshots.ts";
 const run = promisify(execFile);
 /** Memory that files may not take: the agent, small commands and the kernel's own share. */
 const RESERVE = 64 * 1024 * 1024;
+/** Frozen layers below one sandbox (MAX_DEPTH of light.h). */
+const MOST_LAYERS = 128;
 
 export interface LightOptions {
   readonly binary: string;
@@ -60,6 +62,11 @@ export class LightProvider implements SandboxProvider {
     if (request.from && request.from.image !== request.image)
       throw new GymError("sandbox_unavailable", `snapshot ${request.from.id} is of image ${request.from.image}`);
     const layers = request.from ? this.#snapshots.layersOf(request.from) : [];
+    if (layers.length > MOST_LAYERS)
+      throw new GymError(
+        "sandbox_unavailable",
+        `snapshot ${request.from?.id} stands on more than ${MOST_LAYERS} others`,
+      );
     const host = await this.#started();
     const id = this.#nextSandbox++;
     const limits = boundLimits({ ...DEFAULT_SANDBOX_LIMITS, ...request.limits });

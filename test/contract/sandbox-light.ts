@@ -228,18 +228,25 @@ behaviour("carries system folders through a frozen state", async ({ provider }) 
   await provider.release(snapshot);
 });
 
-behaviour("stacks twelve frozen states", async ({ provider }) => {
+behaviour("stacks seventy frozen states and exports over all of them", async ({ provider }) => {
   const held = [];
   let sandbox = await provider.open({ image: "host", owner: "contract" });
-  for (let i = 0; i < 12; i++) {
+  for (let i = 0; i < 70; i++) {
     await sandbox.write(`f${i}`, `${i}`);
     if (i > 0) await sandbox.remove(`f${i - 1}`);
     const snapshot = await sandbox.freeze();
     held.push(snapshot);
     sandbox = await provider.open({ image: "host", from: snapshot, owner: "contract" });
   }
-  expect(await outOf(sandbox, "ls")).toBe("f11");
+  expect(await outOf(sandbox, "ls")).toBe("f69");
   await sandbox.close();
+  const [base, last] = [held.at(0), held.at(-1)];
+  if (!base || !last) throw new Error("nothing was frozen");
+  const done = await provider.export(base, last, { root: "/workspace", maxBytes: 1e6, maxEntries: 100 });
+  expect(done.ok && done.value.manifest.map(({ path, type }) => [path, type])).toEqual([
+    ["f0", "deleted"],
+    ["f69", "file"],
+  ]);
   for (const snapshot of held) await provider.release(snapshot);
 });
 
