@@ -40,18 +40,18 @@ export class Mutator {
 
   #int(value: number): number {
     const { below, pick } = this.#random;
-    const choices = [
+    const near = [
       value + 1,
       value - 1,
-      -value,
       value + below(21) - 10,
-      below(101) - 20,
-      value * 2,
+      value + below(7) - 3,
       Math.trunc(value / 2),
+      -value,
       0,
       1,
     ] as const;
-    const drawn = pick(choices);
+    const far = [value * 2, below(101) - 20] as const;
+    const drawn = this.#random.chance(0.85) ? pick(near) : pick(far);
     return Number.isSafeInteger(drawn) ? drawn : value;
   }
 

@@ -57,4 +57,6 @@ export const pinnedArguments: ReadonlyMap<string, PinnedInputs> = new Map([
       tolerance: 1e-4,
     },
   ],
+  // The twelfth prime Fibonacci number takes the reference minutes, and it never returns for 0 or less.
+  ["HumanEval/39", { calls: ["[11]", "[3]", "[8]", "[1]", "[10]", "[6]", "[4]", "[9]", "[2]", "[7]", "[5]"] }],
 ]);
