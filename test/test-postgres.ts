@@ -1,7 +1,7 @@
 import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
 import { chownSync } from "node:fs";
-import { mkdtemp, readdir, rm } from "node:fs/promises";
+import { appendFile, mkdtemp, readdir, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
@@ -18,10 +18,11 @@ export interface TestPostgres extends AsyncDisposable {
 }
 
 export interface PostgresOptions {
-  /** TCP address to listen on as well. (Default: the unix socket only) */
-  readonly address?: string;
-  readonly port?: number;
+  /** Network namespace to listen in, on every address, to whoever has the password. (Default: the unix socket only) */
+  readonly network?: { readonly namespace: string; readonly password: string };
 }
+
+const PORT = 5432;
 
 const START_MS = 30_000;
 
@@ -50,66 +51,66 @@ async function findPrograms(): Promise<string | null> {
   return which.status === 0 ? which.stdout.trim() : null;
 }
 
-export async function openTestPostgres(
-  bin: string,
-  { address, port = 5432 }: PostgresOptions = {},
-): Promise<TestPostgres> {
+export async function openTestPostgres(bin: string, { network }: PostgresOptions = {}): Promise<TestPostgres> {
   const dir = await mkdtemp(join(tmpdir(), "polygym-pg-"));
   const user = serverUser();
   if (user !== null) chownSync(dir, user.uid, user.gid);
   const data = join(dir, "data");
-  // Run as the server's user, which root is not allowed to be.
-  const as = user === null ? {} : user;
   const init = spawnSync(join(bin, "initdb"), ["-D", data, "-U", "polygym", "-A", "trust", "-E", "UTF8"], {
-    ...as,
+    ...user,
     cwd: dir,
     encoding: "utf8",
   });
   if (init.status !== 0) throw new Error(`initdb failed: ${init.stderr}`);
-  const start = () => startServer({ bin, dir, data, as, address: address ?? "", port });
+  if (network !== undefined) await appendFile(join(data, "pg_hba.conf"), "\nhost all all all scram-sha-256\n");
+  const start = () => startServer({ bin, dir, data, user, namespace: network?.namespace ?? null });
   let server = await start();
-  const url = `postgres://polygym@/postgres?host=${encodeURIComponent(dir)}&port=${port}`;
+  const url = socketUrl(dir, "postgres");
+  if (network !== undefined) await query(url, `ALTER USER polygym PASSWORD '${network.password}'`);
   let databases = 0;
-  const inside = address === undefined ? null : `postgres://polygym@${address}:${port}`;
   return {
     url,
     createDatabase: async () => {
       const name = `db${++databases}`;
       await query(url, `CREATE DATABASE ${name}`);
-      return inside === null
-        ? `postgres://polygym@/${name}?host=${encodeURIComponent(dir)}&port=${port}`
-        : `${inside}/${name}`;
+      return socketUrl(dir, name);
     },
     restart: async () => {
-      await server.stop("SIGQUIT");
+      await server.stop();
       server = await start();
     },
     [Symbol.asyncDispose]: async () => {
-      await server.stop("SIGQUIT");
+      await server.stop();
       await rm(dir, { recursive: true, force: true });
     },
   };
 }
 
+const socketUrl = (dir: string, database: string): string =>
+  `postgres://polygym@/${database}?host=${encodeURIComponent(dir)}&port=${PORT}`;
+
 interface ServerOptions {
   readonly bin: string;
   readonly dir: string;
   readonly data: string;
-  readonly as: { uid?: number; gid?: number };
-  readonly address: string;
-  readonly port: number;
+  /** PostgreSQL refuses to run as root. */
+  readonly user: { uid: number; gid: number } | null;
+  readonly namespace: string | null;
 }
 
-async function startServer({ bin, dir, data, as, address, port }: ServerOptions) {
+async function startServer({ bin, dir, data, user, namespace }: ServerOptions) {
   const settings = {
     unix_socket_directories: dir,
-    listen_addresses: address,
-    port: String(port),
+    listen_addresses: namespace === null ? "" : "*",
+    port: String(PORT),
     max_connections: "60",
   };
-  const args = Object.entries(settings).flatMap(([name, value]) => ["-c", `${name}=${value}`]);
-  const child = spawn(join(bin, "postgres"), ["-D", data, ...args], {
-    ...as,
+  const flags = Object.entries(settings).flatMap(([name, value]) => ["-c", `${name}=${value}`]);
+  const program = [join(bin, "postgres"), "-D", data, ...flags];
+  const enter = ["nsenter", `--net=/run/netns/${namespace}`, `--setgid=${user?.gid}`, `--setuid=${user?.uid}`];
+  const [command = "", ...args] = namespace === null ? program : [...enter, ...program];
+  const child = spawn(command, args, {
+    ...(namespace === null ? user : {}),
     cwd: dir,
     stdio: ["ignore", "ignore", "pipe"],
   });
@@ -118,11 +119,10 @@ async function startServer({ bin, dir, data, as, address, port }: ServerOptions)
     said = `${said}${chunk.toString()}`.slice(-4_000);
   });
   const ended = once(child, "exit");
-  const url = `postgres://polygym@/postgres?host=${encodeURIComponent(dir)}&port=${port}`;
   const deadline = Date.now() + START_MS;
   for (;;) {
     try {
-      await query(url, "SELECT 1");
+      await query(socketUrl(dir, "postgres"), "SELECT 1");
       break;
     } catch (error) {
       if (child.exitCode !== null || Date.now() > deadline)
@@ -131,8 +131,9 @@ async function startServer({ bin, dir, data, as, address, port }: ServerOptions)
     }
   }
   return {
-    stop: async (signal: NodeJS.Signals) => {
-      child.kill(signal);
+    /** At once, as a crash does. */
+    stop: async () => {
+      child.kill("SIGQUIT");
       await ended;
     },
   };
