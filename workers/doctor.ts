@@ -6,7 +6,7 @@ import { openLog } from "../platform/log.ts";
 const config = loadConfig();
 const log = openLog({ level: "warn", name: "doctor", processId: config.processId });
 try {
-  await using provider = await openProvider({ tier: config.tier, home: config.home, log });
+  await using provider = await openProvider({ tier: config.tier, home: config.home, engine: config.dockerHost, log });
   const check = await provider.selfCheck();
   const { runtimes } = await provider.image("host");
   process.stdout.write(`${JSON.stringify({ ...check, runtimes })}\n`);

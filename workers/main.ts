@@ -11,7 +11,7 @@ if (config.redisUrl === null) {
   log.fatal("POLYGYM_REDIS_URL is not set: start workers with `polygym up` or `polygym worker --redis URL`");
   process.exit(2);
 }
-const provider = await openProvider({ tier: config.tier, home: config.home, log });
+const provider = await openProvider({ tier: config.tier, home: config.home, engine: config.dockerHost, log });
 const worker = await startWorker({ config, redisUrl: config.redisUrl, provider, log });
 onShutdown(log, async () => {
   await worker[Symbol.asyncDispose]();

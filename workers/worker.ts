@@ -25,7 +25,8 @@ const TEND_EVERY_MS = 1_000;
 /** An episode that waits this long for its policy gives up its sandbox (api.md §2). */
 const PARK_AFTER_MS = 60_000;
 /** The same while others wait for a place. */
-const PARK_UNDER_PRESSURE_MS = 500;
+const PARK_UNDER_PRESSURE_MS = 100;
+const MAKE_ROOM_EVERY_MS = 100;
 /** Time that running steps have to be answered before the process ends. */
 const DRAIN_MS = 25_000;
 const REAP_SANDBOXES_EVERY_MS = 30_000;
@@ -82,9 +83,10 @@ export async function startWorker({ config, redisUrl, provider, log }: WorkerOpt
   const timers = [
     every(TEND_EVERY_MS, log, async () => {
       await describing.refresh();
-      await parkIdle(deps, live, config);
+      await live.parkIdle(PARK_AFTER_MS, config.episodesPerWorker);
       await reap();
     }),
+    every(MAKE_ROOM_EVERY_MS, log, () => makeRoom(deps, live, config)),
     every(REAP_SANDBOXES_EVERY_MS, log, async () => {
       await provider.reap();
     }),
@@ -138,9 +140,8 @@ async function describer(deps: WorkerDeps, live: LiveEpisodes, config: Config): 
   return { describe, refresh, [Symbol.dispose]: () => loop[Symbol.dispose]() };
 }
 
-/** Parks what has been idle for long, and under pressure as many of the longest idle as wait for a place. */
-async function parkIdle(deps: WorkerDeps, live: LiveEpisodes, config: Config): Promise<void> {
-  await live.parkIdle(PARK_AFTER_MS, config.episodesPerWorker);
+/** While episodes wait for a place, parks as many of the longest idle. */
+async function makeRoom(deps: WorkerDeps, live: LiveEpisodes, config: Config): Promise<void> {
   if (live.size < config.episodesPerWorker) return;
   const { waiting } = (await deps.queues.counts()).episode;
   if (waiting > 0) await live.parkIdle(PARK_UNDER_PRESSURE_MS, waiting);
