@@ -41,7 +41,13 @@ const Settings = z.strictObject({
   workers: count.default(availableParallelism()).describe("worker processes [one per core]"),
   episodes_per_worker: count.default(256).describe("live episodes in one worker process"),
   verifiers_per_worker: count.default(2).describe("verifications at once in one worker process"),
-  sandbox: z.enum(["light", "fake"]).default("light").describe("tier of the sandboxes"),
+  sandbox: z.enum(["light", "docker", "fake"]).default("light").describe("tier of the sandboxes"),
+  docker_host: z
+    .string()
+    .min(1)
+    .nullable()
+    .default(null)
+    .describe("unix:///path or tcp://host:port of the engine of tier docker [DOCKER_HOST, else the usual socket]"),
   log_level: z.enum(["fatal", "error", "warn", "info", "debug", "trace", "silent"]).default("info"),
   process_id: z.string().min(1).max(96).nullable().default(null),
   url: z.string().min(1).nullable().default(null).describe("of the service that clients talk to"),
@@ -79,6 +85,8 @@ export interface Config {
   readonly episodesPerWorker: number;
   readonly verifiersPerWorker: number;
   readonly tier: Settings["sandbox"];
+  /** Engine of tier docker; null: what every docker client would take. */
+  readonly dockerHost: string | null;
   readonly logLevel: Settings["log_level"];
   /** Fresh per start of a process. */
   readonly processId: string;
@@ -132,6 +140,7 @@ export function loadConfig(
     episodesPerWorker: settings.episodes_per_worker,
     verifiersPerWorker: settings.verifiers_per_worker,
     tier: settings.sandbox,
+    dockerHost: settings.docker_host,
     logLevel: settings.log_level,
     processId: settings.process_id ?? newProcessId(overrides.kind ?? "server"),
     url: settings.url,
@@ -215,6 +224,7 @@ export function processEnvironment(config: Config): Record<string, string> {
     POLYGYM_EPISODES_PER_WORKER: String(config.episodesPerWorker),
     POLYGYM_VERIFIERS_PER_WORKER: String(config.verifiersPerWorker),
     POLYGYM_SANDBOX: config.tier,
+    POLYGYM_DOCKER_HOST: config.dockerHost ?? undefined,
     POLYGYM_LOG_LEVEL: config.logLevel,
     POLYGYM_PROCESS_ID: config.processId,
   };
