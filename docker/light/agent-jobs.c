@@ -246,7 +246,7 @@ void job_status(struct job *j) {
   int status = SIGKILL;
   ssize_t n = read(j->status, &status, sizeof status);
   shut(&j->status);
-  if (n != sizeof status && !j->killed) kill(-1, SIGKILL);
+  if (n != sizeof status && !j->killed) kill_all();
   if (n != sizeof status) status = SIGKILL;
   job_drain(j);
   job_answer(j, status);
@@ -255,7 +255,7 @@ void job_status(struct job *j) {
 static void end_job(struct job *j) {
   if (j->killed || j->supervisor <= 0) return;
   j->killed = 1;
-  if (kill_tree(j->supervisor) < 0) kill(-1, SIGKILL);
+  if (kill_tree(j->supervisor) < 0) kill_all();
 }
 
 void job_kill(uint32_t id) {

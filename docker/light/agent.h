@@ -79,6 +79,7 @@ struct spawn {
 };
 pid_t spawn_supervised(const struct spawn *s, int *status_fd);
 int kill_tree(pid_t root);
+void kill_all(void);
 
 int agent_serve(void);
 

@@ -53,22 +53,39 @@ static void overmount(const char *from, const char *to, int read_only) {
     check(mount(NULL, to, NULL, MS_BIND | MS_REMOUNT | MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL), to);
 }
 
-/* /proc: what configures the kernel is read-only, what tells about the host or its other sandboxes reads as empty. */
+/* What tells about the host or its other sandboxes; reads as empty inside. */
+static const char *const hidden[] = {
+  "proc/kcore", "proc/keys", "proc/key-users", "proc/timer_list", "proc/sched_debug", "proc/latency_stats",
+  "proc/kallsyms", "proc/cmdline", "proc/config.gz", "proc/partitions", "proc/interrupts", "proc/softirqs",
+  "proc/cgroups", "proc/diskstats", "proc/iomem", "proc/ioports", "proc/modules", "proc/vmallocinfo", "proc/slabinfo",
+  "proc/kmsg", "proc/kpagecount", "proc/kpageflags", "proc/kpagecgroup", "proc/zoneinfo", "proc/buddyinfo",
+  "proc/pagetypeinfo", "proc/schedstat", "proc/vmstat", "proc/mdstat", "proc/swaps", "proc/locks",
+  "proc/sys/fs/aio-nr", "proc/sys/fs/file-nr", "proc/sys/fs/inode-nr", "proc/sys/fs/inode-state",
+  "proc/sys/fs/dentry-state", "proc/sys/kernel/pty/nr", "proc/sys/kernel/random/boot_id", "proc/sys/kernel/random/entropy_avail"};
+enum { HIDDEN = sizeof hidden / sizeof *hidden };
+static unsigned char unreadable[HIDDEN];
+
+/*
+ * Each mask costs a mount. A file that is not there, or that only the machine's root may read, needs none where
+ * sandboxes have ranges of their own: none of those ids is the machine's root. Without ranges every mask is kept, since
+ * a container's root that lacks capabilities runs sandboxes as itself.
+ */
+void choose_masks(void) {
+  for (int i = 0; i < HIDDEN; i++) {
+    struct stat st;
+    unreadable[i] = stat(hidden[i], &st) < 0 || (host.root_mode && st.st_uid == 0 && !(st.st_mode & 0077));
+  }
+}
+
+/* /proc: what configures the kernel is read-only, what tells about the machine is masked. */
 static void make_proc(void) {
   static const char *const fixed[] = {"proc/sys", "proc/irq", "proc/bus", "proc/fs", "proc/sysrq-trigger"};
-  static const char *const hidden[] = {
-    "proc/kcore", "proc/keys", "proc/key-users", "proc/timer_list", "proc/sched_debug", "proc/latency_stats",
-    "proc/kallsyms", "proc/cmdline", "proc/config.gz", "proc/partitions", "proc/interrupts", "proc/softirqs",
-    "proc/cgroups", "proc/diskstats", "proc/iomem", "proc/ioports", "proc/modules", "proc/vmallocinfo", "proc/slabinfo",
-    "proc/kmsg", "proc/kpagecount", "proc/kpageflags", "proc/kpagecgroup", "proc/zoneinfo", "proc/buddyinfo",
-    "proc/pagetypeinfo", "proc/schedstat", "proc/vmstat", "proc/mdstat", "proc/swaps", "proc/locks",
-    "proc/sys/fs/aio-nr", "proc/sys/fs/file-nr", "proc/sys/fs/inode-nr", "proc/sys/fs/inode-state",
-    "proc/sys/fs/dentry-state", "proc/sys/kernel/pty/nr", "proc/sys/kernel/random/boot_id", "proc/sys/kernel/random/entropy_avail"};
   static const char *const folders[] = {"proc/pressure", "proc/acpi", "proc/scsi", "proc/asound", "proc/driver"};
   check(mount("proc", "proc", "proc", MS_NOSUID | MS_NOEXEC | MS_NODEV, NULL), "mount /proc");
   write_at(AT_FDCWD, "proc/sys/user/max_user_namespaces", "0");
   for (size_t i = 0; i < sizeof fixed / sizeof *fixed; i++) overmount(fixed[i], fixed[i], 1);
-  for (size_t i = 0; i < sizeof hidden / sizeof *hidden; i++) overmount("dev/null", hidden[i], 0);
+  for (int i = 0; i < HIDDEN; i++)
+    if (!unreadable[i]) overmount("dev/null", hidden[i], 0);
   for (size_t i = 0; i < sizeof folders / sizeof *folders; i++)
     if (access(folders[i], F_OK) == 0)
       mount("none", folders[i], "tmpfs", MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC, "size=4k,nr_inodes=2,mode=555");

@@ -25,6 +25,10 @@ export async function selfCheck(abilities: HostAbilities, open: () => Promise<Sa
     missing.push({ what: "kernel allowances of its own: inotify, pipes and pending signals are the user's", advice });
     missing.push({ what: "separation by user id; locks on /dev are shared between sandboxes", advice });
   }
+  if (!abilities.rootMode && process.geteuid?.() === 0) {
+    const advice = "give the worker all capabilities, or run it as an ordinary user: its sandboxes run as this root";
+    missing.push({ what: "an id other than root's", advice });
+  }
   await using sandbox = await open();
   const writable = await sandbox.exec({ argv: ["/bin/sh", "-c", "test -w /usr/bin/env"], timeoutMs: 10_000 });
   if (writable.exitCode === 0) enforced.push("system folders that a sandbox may change for itself");

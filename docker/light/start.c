@@ -98,6 +98,7 @@ int host_enter(void) {
   if (sys_move_mount(root, host.run_path) < 0) return failed("mount the host's root");
   if (fchdir(root) < 0 || sys_move_mount(proc, "proc") < 0) return failed("mount /proc");
   if (syscall(SYS_pivot_root, ".", ".") < 0 || umount2(".", MNT_DETACH) < 0 || chdir("/") < 0) return failed("enter the host's root");
+  choose_masks();
   host.proc = open("/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   close(root);
   close(proc);
