@@ -6,6 +6,7 @@ import { bashStep } from "../bench/actions.ts";
 import { type GymClient, gymClient } from "../bench/client.ts";
 import { eventually } from "../bench/gym.ts";
 import type { EpisodeAnswer } from "../core/api.ts";
+import type { Presence } from "../core/mail.ts";
 import { loadConfig } from "../platform/config.ts";
 import { RunningCommand, root } from "./command.ts";
 import { type NetHost, type NetHosts, openNetHosts } from "./net-hosts.ts";
@@ -74,7 +75,7 @@ describe.skipIf(missing !== null)("two hosts", () => {
     await eventually(async () => (await workers()).length === count, START_MS, `worker ${count}`);
     return running;
   };
-  const workers = async () => ((await client.request("GET", "/v1/workers")) as { items: { id: string }[] }).items;
+  const workers = async () => ((await client.request("GET", "/v1/workers")) as { items: Presence[] }).items;
   const create = () => client.episode("POST", "/v1/episodes", { task_id: TASK, framework: FRAMEWORK });
   const step = (id: string, seq: number, command: string) =>
     client.episode("POST", `/v1/episodes/${id}/step`, { seq, action: bashStep(command) });
@@ -128,7 +129,9 @@ describe.skipIf(missing !== null)("two hosts", () => {
         });
 
       far.setLink("up");
-      await eventually(async () => (await workers()).some(({ id }) => id === lost?.id), START_MS, "the lost host");
+      const letsGo = async () =>
+        (await workers()).some(({ id, live, sandboxes }) => id === lost?.id && live + sandboxes === 0);
+      await eventually(letsGo, START_MS, "the lost host without its old episodes");
       for (const id of [...ids, ...rollouts.map(({ episode_id }) => episode_id)]) await expectOneEnd(id);
       const { counts } = (await client.request("GET", "/v1/episodes?limit=1")) as { counts: unknown };
       expect(counts).toMatchObject({ total: EPISODES + ROLLOUTS, state: { done: EPISODES + ROLLOUTS } });
