@@ -36,8 +36,8 @@ export async function gymSocket(url: string, token: string): Promise<GymSocket> 
   });
   const waiting = new Map<string, PromiseWithResolvers<EpisodeAnswer>>();
   let next = 0;
-  socket.on("message", (data) => {
-    const frame = JSON.parse(data.toString()) as {
+  socket.on("message", (data: Buffer) => {
+    const frame = JSON.parse(data.toString("utf8")) as {
       id?: string;
       ok?: boolean;
       result?: EpisodeAnswer;

@@ -1,9 +1,8 @@
-import type { GymError } from "./errors.ts";
 import type { Digest } from "./ids.ts";
 
 /**
  * The sandbox port: an isolated place to run commands and hold files, opened from an image.
- * What a program inside did is a value (exit code, typed file error). What the tier could not do is a {@link GymError}
+ * What a program inside did is a value (exit code, typed file error). What the tier could not do is a GymError
  * `sandbox_unavailable`, `sandbox_lost` or `sandbox_killed`. Every tier passes test/contract/sandbox.ts.
  */
 

@@ -78,7 +78,7 @@ export async function runValidation(
         pending.set(await beginTrial(deps, trial, { run, owner: record.owner, verifiers: job.verifiers }), trial);
     }
     await new Promise((resolve) => setTimeout(resolve, POLL_MS));
-    for (const [id, trial] of [...pending]) {
+    for (const [id, trial] of pending) {
       const episode = await boundary("store", "store_failed", () => deps.store.episode(id));
       if (episode?.state === "done") settle(episode, trial);
     }

@@ -1,12 +1,7 @@
-import type { EpisodeRecord, StopReason } from "../../core/episode.ts";
+import type { StopReason } from "../../core/episode.ts";
 import { GymError } from "../../core/errors.ts";
-import type { Framework, FrameworkSession, Turn } from "../../core/framework.ts";
 import type { StepObserved, StepRefusal, WorkerMail } from "../../core/mail.ts";
-import type { Action, Observation } from "../../core/messages.ts";
-import type { Sandbox } from "../../core/sandbox.ts";
-import type { Task } from "../../core/task.ts";
-import type { BaseLease } from "../bases.ts";
-import type { WorkerDeps } from "../deps.ts";
+import type { Action } from "../../core/messages.ts";
 import { type Asker, bodyDigest, Conversation, type StepMail } from "./conversation.ts";
 import {
   describeFailure,
@@ -17,29 +12,13 @@ import {
   isJudged,
   notifyState,
 } from "./ending.ts";
-import type { Journal } from "./journal.ts";
 import { StepCut } from "./limits.ts";
-import type { Meter } from "./meter.ts";
 import { parkWorkspace } from "./parking.ts";
 import { type Performed, perform } from "./perform.ts";
+import type { ActorParts } from "./session.ts";
+import { markWhenSlow } from "./slow-step.ts";
+import { acceptedEvent, observationOf, round } from "./step-events.ts";
 import { announceObservation, progressSender } from "./telling.ts";
-
-/** A step that takes longer than this shows as `running` in the store. */
-const SLOW_STEP_MS = 100;
-
-export interface ActorParts {
-  readonly deps: WorkerDeps;
-  readonly record: EpisodeRecord;
-  readonly task: Task;
-  readonly framework: Framework;
-  readonly journal: Journal;
-  readonly lease: BaseLease;
-  readonly sandbox: Sandbox;
-  readonly session: FrameworkSession;
-  readonly meter: Meter;
-  /** What this episode has behind it, boot included. */
-  readonly start: { readonly nextSeq: number; readonly steps: number; readonly wallUsedMs: number };
-}
 
 /**
  * One live episode in its owner: ready ⇄ running, until it is parked, handed to the verifiers or ended.
@@ -53,7 +32,7 @@ export interface ActorParts {
  * that finds a newer one stops the actor without another.
  */
 export class EpisodeActor {
-  readonly #parts: ActorParts;
+  #parts: ActorParts;
   readonly #main = new Conversation();
   readonly #ended = Promise.withResolvers<void>();
   #queue: Promise<void> = Promise.resolve();
@@ -63,6 +42,7 @@ export class EpisodeActor {
   #phase: "live" | "leaving" | "left" = "live";
   #running: AbortController | null = null;
   #idleSince = Date.now();
+  #mayPark = true;
 
   constructor(parts: ActorParts) {
     this.#parts = parts;
@@ -84,9 +64,10 @@ export class EpisodeActor {
     return this.#main.nextSeq;
   }
 
-  /** Epoch ms since when it waits for the policy; null while a step runs or it is leaving. */
+  /** Epoch ms since when it waits for the policy; null while a step runs, it is leaving or cannot be parked. */
   get idleSince(): number | null {
-    return this.isLive && this.#running === null && !this.#main.isRunning ? this.#idleSince : null;
+    const idle = this.isLive && this.#running === null && !this.#main.isRunning;
+    return idle && this.#mayPark ? this.#idleSince : null;
   }
 
   /** Takes a letter from the mailbox. Never throws: what goes wrong ends the episode here. */
@@ -156,12 +137,24 @@ export class EpisodeActor {
     }
   }
 
-  /** Gives up sandbox and slot, keeps the workspace (api.md §2). False when it was not idle or is too large to be parked. */
+  /** Gives up sandbox and slot, keeps the workspace (api.md §2). False when it was not idle or cannot be parked. */
   async park(): Promise<boolean> {
     if (this.idleSince === null || !this.#leave()) return false;
-    const parked = await parkWorkspace(this.#parts, this.#used());
+    try {
+      const parked = await parkWorkspace(this.#parts, this.#used());
+      if (parked.status === "kept") {
+        this.#parts = { ...this.#parts, sandbox: parked.sandbox, session: parked.session };
+        this.#mayPark = false;
+        this.#phase = "live";
+        return false;
+      }
+    } catch (error) {
+      this.#parts.deps.log.warn({ err: error, episodeId: this.#parts.record.episode_id }, "parking failed");
+      await this.#free();
+      return false;
+    }
     await this.#free();
-    return parked;
+    return true;
   }
 
   /** Stops without a side effect: somebody else owns the episode, or will. */
@@ -239,7 +232,11 @@ export class EpisodeActor {
     const controller = new AbortController();
     this.#running = controller;
     if (!accepted) await journal.append(acceptedEvent(mail));
-    const slow = this.#showRunning(started);
+    const slow = markWhenSlow(
+      started,
+      () => this.#setState("running"),
+      (error) => this.#lose(error),
+    );
     this.#steps++;
     const frame = {
       session,
@@ -286,23 +283,6 @@ export class EpisodeActor {
     return this.#parts.meter.outputBytes > limits.output_bytes ? "output_limit" : null;
   }
 
-  /** Writes `running` into the store for slow steps only: few writes per episode. */
-  #showRunning(started: number): { stop(): Promise<boolean> } {
-    let shown: Promise<void> | null = null;
-    const show = () => {
-      shown = this.#setState("running");
-      shown.catch((error: unknown) => this.#lose(error));
-    };
-    const timer = setTimeout(show, Math.max(0, SLOW_STEP_MS - (performance.now() - started)));
-    return {
-      stop: async () => {
-        clearTimeout(timer);
-        await shown;
-        return shown !== null;
-      },
-    };
-  }
-
   async #setState(state: "ready" | "running"): Promise<void> {
     const { deps, record, journal } = this.#parts;
     const guard = { term: record.term, states: ["ready", "running"] } as const;
@@ -322,26 +302,3 @@ export class EpisodeActor {
     );
   }
 }
-
-const acceptedEvent = (mail: StepMail) => ({
-  type: "step.accepted" as const,
-  conversation: mail.conversation,
-  seq: mail.seq,
-  action: mail.action,
-  body_digest: bodyDigest(mail),
-  ...(mail.tokens === undefined ? {} : { tokens: mail.tokens }),
-});
-
-export function observationOf(turn: Turn, mail: Pick<StepMail, "conversation" | "seq">, done: boolean): Observation {
-  return {
-    conversation: mail.conversation,
-    parent: null,
-    next_seq: mail.seq + 1,
-    mode: turn.mode,
-    messages: [...turn.messages],
-    ...(turn.tools === undefined ? {} : { tools: [...turn.tools] }),
-    done,
-  };
-}
-
-const round = (ms: number): number => Math.round(ms * 1000) / 1000;

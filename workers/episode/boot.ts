@@ -1,18 +1,16 @@
 import type { EpisodeRecord } from "../../core/episode.ts";
 import { GymError } from "../../core/errors.ts";
-import type { Framework } from "../../core/framework.ts";
-import type { Json } from "../../core/json.ts";
-import type { Sandbox } from "../../core/sandbox.ts";
 import type { Task } from "../../core/task.ts";
-import { taskView } from "../../environments/task-view.ts";
 import type { BaseLease } from "../bases.ts";
 import type { WorkerDeps } from "../deps.ts";
 import { pinnedTask } from "../pinned-task.ts";
-import { type ActorParts, EpisodeActor, observationOf } from "./actor.ts";
+import { EpisodeActor } from "./actor.ts";
 import { notifyState } from "./ending.ts";
 import { type History, sameAnswer } from "./history.ts";
 import type { Journal } from "./journal.ts";
 import { meteredSandbox, newMeter } from "./meter.ts";
+import { type ActorParts, openFramework, pinnedFramework } from "./session.ts";
+import { observationOf } from "./step-events.ts";
 import { restoreWorkspace } from "./workspace.ts";
 
 export interface BootRequest {
@@ -81,22 +79,6 @@ async function openSession(
   }
 }
 
-const openFramework = (
-  framework: Framework,
-  record: EpisodeRecord,
-  task: Task,
-  sandbox: Sandbox,
-  resume: Json | null,
-) =>
-  framework.open({
-    task: taskView(task),
-    sandbox,
-    limits: { toolMs: record.limits.tool_s * 1000, observationChars: record.limits.observation_chars },
-    config: record.environment.framework_config,
-    seed: record.seed,
-    resume,
-  });
-
 async function announceOpening(
   { deps, record, journal }: BootRequest,
   { task, session }: OpenParts,
@@ -152,14 +134,3 @@ function timingOf(record: EpisodeRecord, started: number): EpisodeRecord["timing
 }
 
 const elapsed = (started: number): number => Math.round((performance.now() - started) * 100) / 100;
-
-/** A framework that changed since the episode was made is refused, never silently used (runtime.md §9). */
-function pinnedFramework(deps: WorkerDeps, record: EpisodeRecord): Framework {
-  const { framework: id, framework_version: version } = record.environment;
-  const found = deps.frameworks.find((framework) => framework.id === id);
-  if (found?.version === version) return found;
-  throw new GymError(
-    "sandbox_unavailable",
-    `framework ${id}@${version} is not here, this worker has ${found === undefined ? "none of that name" : `@${found.version}`}`,
-  );
-}

@@ -1,42 +1,78 @@
 import { GymError } from "../../core/errors.ts";
-import type { ActorParts } from "./actor.ts";
-import { describeFailure, endUnjudged, notifyState } from "./ending.ts";
+import type { FrameworkSession } from "../../core/framework.ts";
+import type { Digest } from "../../core/ids.ts";
+import type { Json } from "../../core/json.ts";
+import type { Sandbox, Snapshot } from "../../core/sandbox.ts";
+
+import { notifyState } from "./ending.ts";
+import { meteredSandbox } from "./meter.ts";
+import { type ActorParts, openFramework } from "./session.ts";
 import { saveWorkspace } from "./workspace.ts";
 
-/**
- * ready → parked: the workspace and the framework's state go into the store, sandbox and slot are given up. A workspace
- * that is too large to keep ends the episode by our own limit, typed, without a reward.
- */
-export async function parkWorkspace(
-  parts: ActorParts,
-  used: { steps: number; wall_used_ms: number },
-): Promise<boolean> {
-  const { deps, record, journal, lease, sandbox, session } = parts;
-  const owner = { deps, record, journal };
+export type Parked =
+  | { readonly status: "parked" }
+  /** Too large to be kept in the store: it lives on in a fresh sandbox over its frozen files. */
+  | { readonly status: "kept"; readonly sandbox: Sandbox; readonly session: FrameworkSession };
+
+/** ready → parked: the workspace and the framework's state go into the store, sandbox and slot are given up. */
+export async function parkWorkspace(parts: ActorParts, used: { steps: number; wall_used_ms: number }): Promise<Parked> {
+  const { deps, lease, sandbox, session } = parts;
+  const state = await session.state();
+  await session[Symbol.asyncDispose]();
+  const frozen = await sandbox.freeze();
   try {
-    const frameworkState = await session.state();
-    await session[Symbol.asyncDispose]();
-    const frozen = await sandbox.freeze();
-    const snapshot = await saveWorkspace(deps, lease.snapshot, frozen).finally(() => deps.provider.release(frozen));
-    if (snapshot === null) throw new GymError("sandbox_lost", "the workspace is too large to be parked");
-    await journal.append({
-      type: "episode.parked",
-      snapshot,
-      framework_state: frameworkState,
-      ...used,
-      processes_lost: 0,
-    });
-    const parked = await deps.store.update(
-      record.episode_id,
-      { term: record.term, states: ["ready"] },
-      { state: "parked", pending_reason: null, worker: null, lost_terms: 0, ...used },
-    );
-    if (parked === null) return false;
-    await notifyState(deps, parked, journal.last, "state");
-    return true;
-  } catch (error) {
-    deps.log.warn({ err: error, episodeId: record.episode_id }, "episode could not be parked");
-    await endUnjudged(owner, "sandbox_lost", describeFailure(error, "export"), used);
-    return false;
+    const snapshot = await savedOrNull(parts, frozen, lease.snapshot);
+    if (snapshot === null) return await reopen(parts, frozen, state);
+    await commitParked(parts, { snapshot, framework_state: state, ...used });
+    return { status: "parked" };
+  } finally {
+    await deps.provider.release(frozen);
   }
+}
+
+async function savedOrNull({ deps, record }: ActorParts, frozen: Snapshot, base: Snapshot): Promise<Digest | null> {
+  try {
+    return await saveWorkspace(deps, base, frozen);
+  } catch (error) {
+    deps.log.warn({ err: error, episodeId: record.episode_id }, "workspace not saved: the episode keeps its sandbox");
+    return null;
+  }
+}
+
+async function reopen(parts: ActorParts, frozen: Snapshot, state: Json): Promise<Parked> {
+  const { deps, record, task, framework, meter } = parts;
+  const owner = `${record.episode_id}-t${record.term}`;
+  const sandbox = await deps.provider.open({ image: task.image, from: frozen, limits: task.limits, owner });
+  try {
+    const session = await openFramework(framework, record, task, meteredSandbox(sandbox, meter), state);
+    return { status: "kept", sandbox, session };
+  } catch (error) {
+    await sandbox.close();
+    throw error;
+  }
+}
+
+interface ParkedState {
+  readonly snapshot: Digest;
+  readonly framework_state: Json;
+  readonly steps: number;
+  readonly wall_used_ms: number;
+}
+
+async function commitParked({ deps, record, journal }: ActorParts, parked: ParkedState): Promise<void> {
+  await journal.append({ type: "episode.parked", ...parked, processes_lost: 0 });
+  const updated = await deps.store.update(
+    record.episode_id,
+    { term: record.term, states: ["ready"] },
+    {
+      state: "parked",
+      pending_reason: null,
+      worker: null,
+      lost_terms: 0,
+      steps: parked.steps,
+      wall_used_ms: parked.wall_used_ms,
+    },
+  );
+  if (updated === null) throw new GymError("stale_term", `${record.episode_id} changed hands while it was parked`);
+  await notifyState(deps, updated, journal.last, "state");
 }

@@ -1,7 +1,8 @@
 import type { StepObserved } from "../../core/mail.ts";
 import type { OutputChunk } from "../../core/sandbox.ts";
-import type { ActorParts } from "./actor.ts";
+
 import type { StepMail } from "./conversation.ts";
+import type { ActorParts } from "./session.ts";
 
 /** Progress text of one notice. */
 const MAX_PROGRESS_CHARS = 4_000;

@@ -1,0 +1,53 @@
+import type { EpisodeRecord } from "../../core/episode.ts";
+import { GymError } from "../../core/errors.ts";
+import type { Framework, FrameworkSession } from "../../core/framework.ts";
+import type { Json } from "../../core/json.ts";
+import type { Sandbox } from "../../core/sandbox.ts";
+import type { Task } from "../../core/task.ts";
+import { taskView } from "../../environments/task-view.ts";
+import type { BaseLease } from "../bases.ts";
+import type { WorkerDeps } from "../deps.ts";
+import type { Journal } from "./journal.ts";
+import type { Meter } from "./meter.ts";
+
+/** What one owner holds of a live episode. */
+export interface ActorParts {
+  readonly deps: WorkerDeps;
+  readonly record: EpisodeRecord;
+  readonly task: Task;
+  readonly framework: Framework;
+  readonly journal: Journal;
+  readonly lease: BaseLease;
+  readonly sandbox: Sandbox;
+  readonly session: FrameworkSession;
+  readonly meter: Meter;
+  /** What this episode has behind it, boot included. */
+  readonly start: { readonly nextSeq: number; readonly steps: number; readonly wallUsedMs: number };
+}
+
+export const openFramework = (
+  framework: Framework,
+  record: EpisodeRecord,
+  task: Task,
+  sandbox: Sandbox,
+  resume: Json | null,
+) =>
+  framework.open({
+    task: taskView(task),
+    sandbox,
+    limits: { toolMs: record.limits.tool_s * 1000, observationChars: record.limits.observation_chars },
+    config: record.environment.framework_config,
+    seed: record.seed,
+    resume,
+  });
+
+/** A framework that changed since the episode was made is refused, never silently used (runtime.md §9). */
+export function pinnedFramework(deps: WorkerDeps, record: EpisodeRecord): Framework {
+  const { framework: id, framework_version: version } = record.environment;
+  const found = deps.frameworks.find((framework) => framework.id === id);
+  if (found?.version === version) return found;
+  throw new GymError(
+    "sandbox_unavailable",
+    `framework ${id}@${version} is not here, this worker has ${found === undefined ? "none of that name" : `@${found.version}`}`,
+  );
+}

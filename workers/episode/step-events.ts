@@ -1,0 +1,26 @@
+import type { Turn } from "../../core/framework.ts";
+import type { Observation } from "../../core/messages.ts";
+import { bodyDigest, type StepMail } from "./conversation.ts";
+
+export const acceptedEvent = (mail: StepMail) => ({
+  type: "step.accepted" as const,
+  conversation: mail.conversation,
+  seq: mail.seq,
+  action: mail.action,
+  body_digest: bodyDigest(mail),
+  ...(mail.tokens === undefined ? {} : { tokens: mail.tokens }),
+});
+
+export function observationOf(turn: Turn, mail: Pick<StepMail, "conversation" | "seq">, done: boolean): Observation {
+  return {
+    conversation: mail.conversation,
+    parent: null,
+    next_seq: mail.seq + 1,
+    mode: turn.mode,
+    messages: [...turn.messages],
+    ...(turn.tools === undefined ? {} : { tools: [...turn.tools] }),
+    done,
+  };
+}
+
+export const round = (ms: number): number => Math.round(ms * 1000) / 1000;
