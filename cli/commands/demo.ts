@@ -50,6 +50,7 @@ async function demo(context: CommandContext, options: DemoOptions): Promise<numb
     onFinished: progress,
     onInexpressible: (rollout, reason) => terminal.note(`left out: cheat ${rollout.variant}: ${reason}`),
   });
+  terminal.progress("");
   const result = {
     rows,
     finished,
@@ -90,7 +91,6 @@ function progressLine(terminal: Terminal, total: number, startedAt: number) {
     terminal.progress(
       `${count}/${total} episodes  ${elapsed} s  gold ${counts.gold}  nothing ${counts.nothing}  cheat ${counts.cheat}  failed by us ${masked}  last ${rollout.task} ${rollout.framework}`,
     );
-    if (count === total) terminal.progress("");
   };
 }
 

@@ -49,11 +49,10 @@ async function run(context: CommandContext, options: RunOptions): Promise<number
     onInexpressible: (rollout, reason) => terminal.note(`left out: cheat ${rollout.variant}: ${reason}`),
     onFinished: (one, count) => {
       if (terminal.json) terminal.print(JSON.stringify(eventOf(one)));
-      terminal.progress(
-        count === rollouts.length ? "" : `${count}/${rollouts.length}  ${one.rollout.task} ${one.rollout.framework}`,
-      );
+      terminal.progress(`${count}/${rollouts.length}  ${one.rollout.task} ${one.rollout.framework}`);
     },
   });
+  terminal.progress("");
   const wrong = finished.filter((one) => !isRight(one));
   const masked = finished.filter(({ answer }) => isMasked(answer));
   const counts = {
