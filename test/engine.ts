@@ -1,6 +1,6 @@
 import { type ChildProcess, execFile, spawn } from "node:child_process";
 import { accessSync, existsSync } from "node:fs";
-import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { Engine } from "../docker/engine.ts";
@@ -19,9 +19,9 @@ const START_MS = 60_000;
 export interface TestEngine {
   /** For `openProvider({ engine })` and DOCKER_HOST. */
   readonly address: string;
-  /** Ends the daemon as a crash would. */
-  kill(): Promise<void>;
-  /** Starts it again after {@link kill}. */
+  /** Ends the daemon and keeps its data. */
+  end(): Promise<void>;
+  /** Starts it again after {@link end}. */
   start(): Promise<void>;
   /** Ends it and removes everything. */
   stop(): Promise<void>;
@@ -64,10 +64,10 @@ async function install(): Promise<void> {
 function engineIn(folder: string): TestEngine {
   const socket = join(folder, "engine.sock");
   let daemon: { readonly child: ChildProcess; readonly ended: Promise<void>; log: string } | null = null;
-  const end = async (signal: NodeJS.Signals): Promise<void> => {
+  const end = async (): Promise<void> => {
     const running = daemon;
     daemon = null;
-    running?.child.kill(signal);
+    running?.child.kill("SIGTERM");
     await running?.ended;
   };
   return {
@@ -77,13 +77,10 @@ function engineIn(folder: string): TestEngine {
       daemon = started;
       await answering(socket, started);
     },
-    kill: async () => {
-      await end("SIGKILL");
-      await killContainerd(folder);
-    },
+    end,
     stop: async () => {
       const data = join(folder, "data");
-      await end("SIGTERM");
+      await end();
       await killContainerd(folder);
       await unmountBelow(folder);
       await rm(data, { recursive: true, force: true });
@@ -129,9 +126,8 @@ async function answering(
   await until("dockerd answers", check, START_MS);
 }
 
-/** A killed dockerd leaves its containerd and the containers' shims; the next start or the end finds them by their folder. */
+/** A dockerd that was killed leaves its containerd and the containers' shims: they are found by their folder. */
 async function killContainerd(folder: string): Promise<void> {
-  const { readdir } = await import("node:fs/promises");
   const lines = async (): Promise<string[]> => {
     const pids = (await readdir("/proc")).filter((name) => /^\d+$/.test(name));
     const found = await Promise.all(

@@ -67,13 +67,17 @@ const MASKED = [
   ...["sys/fs/dentry-state", "sys/kernel/pty/nr", "sys/kernel/random/boot_id"],
 ].map((name) => `/proc/${name}`);
 const MASKED_SYS = [
-  "/sys/firmware",
-  "/sys/devices/virtual/powercap",
-  "/sys/kernel",
-  "/sys/block",
-  "/sys/class",
-  "/sys/module",
-];
+  "firmware",
+  "kernel",
+  "block",
+  "class",
+  "module",
+  "bus",
+  "dev",
+  "power",
+  "hypervisor",
+  "devices/virtual",
+].map((name) => `/sys/${name}`);
 const READ_ONLY = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
 
 /** The first process needs them to change ids, to end commands and to freeze; a command's exec leaves it none. */
