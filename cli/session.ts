@@ -1,6 +1,7 @@
 import { Client } from "./client.ts";
 import type { CommandContext } from "./context.ts";
 import { CommandError, EXIT } from "./exit-codes.ts";
+import { warnOfMissingLimits } from "./sandbox-check.ts";
 import { answers, type RunningService, startService, tokenOf } from "./service.ts";
 import { readServiceFile } from "./service-file.ts";
 import { until } from "./until.ts";
@@ -32,7 +33,7 @@ export async function openSession(context: CommandContext): Promise<Session> {
   if (url !== null) return guest(url, await tokenOf(config));
   context.terminal.note("no service answers: starting one for this command");
   const service = await startService({ config, anyPort: true, onEvent: context.terminal.warn, signal: context.signal });
-  await service.workersReady(context.signal);
+  await Promise.all([service.workersReady(context.signal), warnOfMissingLimits(context)]);
   return {
     client: new Client({ url: service.url, token: await tokenOf(config) }),
     url: service.url,

@@ -1,13 +1,10 @@
 import { spawnSync } from "node:child_process";
 import { statfsSync } from "node:fs";
-import { join } from "node:path";
-import * as z from "zod";
-import { processEnvironment } from "../../platform/config.ts";
 import { checkRedis, connectRedis } from "../../platform/redis.ts";
 import type { CommandContext } from "../context.ts";
 import { EXIT } from "../exit-codes.ts";
-import { runNodeScript } from "../node-script.ts";
 import type { Registry } from "../registry.ts";
+import { checkSandbox } from "../sandbox-check.ts";
 import { table } from "../terminal.ts";
 
 /** One thing looked at. `missing` keeps the gym from working, `limited` makes some of it unavailable. */
@@ -123,52 +120,26 @@ function disk({ config }: CommandContext): Finding {
     : { what: "disk", state: "limited", detail, advice: "free some, or set POLYGYM_HOME to a larger place" };
 }
 
-const SandboxReport = z.union([
-  z.object({
-    tier: z.string(),
-    mode: z.enum(["root", "user", "none"]),
-    enforced: z.array(z.string()),
-    missing: z.array(z.object({ what: z.string(), advice: z.string() })),
-    runtimes: z.record(z.string(), z.object({ path: z.string(), version: z.string() })),
-  }),
-  z.object({ error: z.string() }),
-]);
-
-/** A process of the workers' side looks: only they may open a sandbox. */
 async function sandbox({ config, signal }: CommandContext): Promise<Finding[]> {
-  const { output } = await runNodeScript({
-    argv: [join(config.root, "workers/doctor.ts")],
-    environment: processEnvironment(config),
-    signal,
-    output: "collected",
-  });
-  const parsed = SandboxReport.safeParse(parseOrNull(output));
-  if (!parsed.success)
+  const report = await checkSandbox(config, signal);
+  if ("error" in report)
     return [
-      { what: "sandbox", state: "missing", detail: "its check ended without an answer", advice: "see the lines above" },
+      { what: "sandbox", state: "missing", detail: report.error, advice: "see CONTRIBUTING.md on the sandbox helper" },
     ];
-  if ("error" in parsed.data)
-    return [
-      {
-        what: "sandbox",
-        state: "missing",
-        detail: parsed.data.error,
-        advice: "see CONTRIBUTING.md on the sandbox helper",
-      },
-    ];
-  const { tier, mode, enforced, missing, runtimes } = parsed.data;
+  const { tier, mode, enforced, missing, runtimes } = report;
+  const none = mode === "none";
   const names = Object.entries(runtimes).map(([name, { version }]) => `${name} ${version}`);
   return [
     {
       what: "sandbox",
-      state: mode === "none" ? "missing" : "good",
+      state: none ? "missing" : "good",
       detail: `${tier}, as ${mode}: ${enforced.join(", ")}`,
       advice: "",
     },
     ...missing.map(
       ({ what, advice }): Finding => ({
         what: "sandbox",
-        state: mode === "none" ? "missing" : "limited",
+        state: none ? "missing" : "limited",
         detail: `not enforced: ${what}`,
         advice,
       }),
@@ -180,12 +151,4 @@ async function sandbox({ config, signal }: CommandContext): Promise<Finding[]> {
 function firstLine(command: string, ...args: string[]): string | null {
   const { status, stdout } = spawnSync(command, args, { encoding: "utf8", timeout: 10_000 });
   return status === 0 ? (stdout.split("\n")[0] ?? "").trim() : null;
-}
-
-function parseOrNull(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return null;
-  }
 }

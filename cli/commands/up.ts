@@ -4,6 +4,7 @@ import type { CommandContext } from "../context.ts";
 import { CommandError, EXIT } from "../exit-codes.ts";
 import { loginLink } from "../login-link.ts";
 import { type Registry, wholeNumber } from "../registry.ts";
+import { warnOfMissingLimits } from "../sandbox-check.ts";
 import { type RunningService, startService, tokenOf } from "../service.ts";
 import { readServiceFile } from "../service-file.ts";
 
@@ -55,6 +56,7 @@ async function up(context: CommandContext, _options: UpOptions): Promise<number>
     terminal.print(`log in     ${await loginLink(client, "/docs")}   (works once, in a browser)`);
     terminal.print(`token      polygym token   ·   logs ${service.logDir}`);
   }
+  await warnOfMissingLimits(context);
   await stayUp(context, service);
   return EXIT.done;
 }
