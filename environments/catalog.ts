@@ -14,6 +14,3 @@ export const findFramework = (id: string): Framework | undefined => frameworks.f
 
 /** One line per scripted policy. */
 export const policies: readonly ScriptedPolicy[] = [gold, nothing, cheat];
-
-export const findPolicy = (id: string): ScriptedPolicy | undefined => policies.find((policy) => policy.id === id);
-export { taskView } from "./task-view.ts";
