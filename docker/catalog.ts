@@ -2,9 +2,13 @@ import type { SandboxProvider } from "../core/sandbox.ts";
 import { openContainers } from "./container/open.ts";
 import { FakeProvider } from "./fake/provider.ts";
 import { hostImage } from "./image-host.ts";
+import { storedImages } from "./image-store/records.ts";
 import { buildLight } from "./light/build.ts";
 import { LightProvider } from "./light/provider.ts";
 import { type ProviderLog, silentLog } from "./log.ts";
+
+/** Of one native host (light.h). */
+const MOST_IMAGES = 16;
 
 export interface ProviderOptions {
   /** "auto" is the strongest tier of this machine. */
@@ -23,7 +27,8 @@ export async function openProvider(options: ProviderOptions): Promise<SandboxPro
   if (options.tier === "fake") return new FakeProvider();
   const binary = options.binary ?? (await buildLight(options.home));
   if (options.tier === "docker") return await openContainers({ log: silentLog, ...options, binary });
-  const images = [await hostImage({ home: options.home })];
+  const built = await storedImages(options.home);
+  const images = [await hostImage({ home: options.home }), ...built.slice(0, MOST_IMAGES - 1)];
   const provider = new LightProvider({ binary, images, log: options.log ?? silentLog });
   await provider.reap();
   return provider;

@@ -44,7 +44,7 @@
 #include <linux/sched.h>
 
 #define MAX_MOUNTS 8         /* overlay mounts of one image: the root and tool prefixes */
-#define MAX_LOWERS 8         /* folders of an image below one mount */
+#define MAX_LOWERS 48        /* folders of an image below one mount */
 #define MAX_IMAGES 16
 #define MAX_DEPTH 128        /* frozen layers below one sandbox: a create over so many costs 9 ms */
 #define MAX_SENT 160         /* descriptors in one message; the kernel allows 253 */
