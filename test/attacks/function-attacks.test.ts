@@ -56,7 +56,9 @@ for (const attack of functionAttacks) {
   test(`${attack.name} scores 0, its honest twin 1`, async () => {
     const byTests = await lab.judge(task, { files: attack.cheat }, "tests");
     expect(byTests.score).toBe(0);
-    if (attack.flag !== undefined) expect(byTests.flags.map(({ name }) => name)).toContain(attack.flag);
+    expect(byTests.flags.map(({ name }) => name)).toEqual(
+      expect.arrayContaining(attack.flag === undefined ? [] : [attack.flag]),
+    );
     expect((await lab.judge(task, { files: attack.cheat }, "differential")).score).toBe(0);
     expect(await lab.judge(task, { files: attack.twin }, "tests")).toMatchObject({ score: 1 });
     expect(await lab.judge(task, { files: attack.twin }, "differential")).toMatchObject({ score: 1 });

@@ -208,7 +208,7 @@ for (const { name, cheat, twin, flag } of attacks) {
   test(`${name}: scores 0, its honest twin 1`, async () => {
     const judged = await lab.judge(task, cheat, "tests");
     expect(judged.score).toBe(0);
-    if (flag !== undefined) expect(judged.flags.map((one) => one.name)).toContain(flag);
+    expect(judged.flags.map((one) => one.name)).toEqual(expect.arrayContaining(flag === undefined ? [] : [flag]));
     expect(await lab.judge(task, twin, "tests")).toMatchObject({ score: 1 });
   });
 }

@@ -105,7 +105,7 @@ class JudgeRunState {
   #answers = 0;
   #wake = Promise.withResolvers<void>();
   #exit: ExecResult | null = null;
-  #problem: unknown = null;
+  #problem: Error | null = null;
 
   constructor(options: JudgeOptions) {
     this.#options = options;
@@ -149,7 +149,7 @@ class JudgeRunState {
 
   /** Waits for the judge itself, within its own time. */
   async #next(deadline: Deadline): Promise<void> {
-    if (this.#problem !== null) throw this.#problem;
+    this.#check();
     this.#wake = Promise.withResolvers();
     const timer = setTimeout(
       () => this.#broke(this.#died("it stopped answering")),
@@ -160,6 +160,10 @@ class JudgeRunState {
     } finally {
       clearTimeout(timer);
     }
+    this.#check();
+  }
+
+  #check(): void {
     if (this.#problem !== null) throw this.#problem;
   }
 
@@ -208,7 +212,7 @@ class JudgeRunState {
   }
 
   #broke(error: unknown): void {
-    this.#problem ??= error;
+    this.#problem ??= error instanceof Error ? error : new Error(String(error));
     this.#wake.resolve();
   }
 }

@@ -36,11 +36,6 @@ export function planSubmission(submission: Submission, task: Pick<Task, "files" 
   return { items, deleted: deleted.flatMap((path) => admittedDeletion(path, base, flags)), flags: flags.list };
 }
 
-/** Flags of the path policy for a submission, without applying it. */
-export const inspectSubmission = (submission: Submission, task: Pick<Task, "files" | "allowedProtected">): Flag[] => [
-  ...planSubmission(submission, task).flags,
-];
-
 class FlagList {
   readonly list: Flag[] = [];
 

@@ -82,10 +82,9 @@ export class CleanRoom implements Room, AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#closed = true;
-    const sandboxes = await Promise.allSettled(this.#open);
-    const closed = await Promise.allSettled(
-      sandboxes.map((one) => (one.status === "fulfilled" ? one.value.close() : null)),
-    );
+    const opened = await Promise.allSettled(this.#open);
+    const sandboxes = opened.flatMap((one) => (one.status === "fulfilled" ? [one.value] : []));
+    const closed = await Promise.allSettled(sandboxes.map((sandbox) => sandbox.close()));
     const snapshot = await this.#applied?.catch(() => null);
     if (snapshot) await this.#options.provider.release(snapshot);
     const failed = closed.find((one) => one.status === "rejected");

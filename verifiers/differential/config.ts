@@ -1,7 +1,7 @@
 import * as z from "zod";
 import type { Task, TaskVerifier } from "../../core/task.ts";
 import { SubjectTarget, type Target, targetOf } from "../calls/subject-languages.ts";
-import { JUDGE_FILES } from "../tests/config.ts";
+import { judgeFileNames } from "../tests/config.ts";
 import { type DifferentialInput, readPinned } from "./pinned.ts";
 
 const DifferentialConfig = SubjectTarget.extend({
@@ -18,7 +18,7 @@ const DifferentialConfig = SubjectTarget.extend({
 });
 type DifferentialConfig = z.infer<typeof DifferentialConfig>;
 
-export const GENERATORS = ["generate.py", "generate.mjs"] as const;
+const GENERATORS: readonly string[] = ["generate.py", "generate.mjs"];
 
 export type InputSource =
   | { readonly from: "tests"; readonly file: string; readonly count: number; readonly minCount: number }
@@ -54,7 +54,7 @@ function sourceOf(inputs: DifferentialConfig["inputs"], entry: TaskVerifier, tar
   const { from, count, min_count: minCount } = inputs;
   if (from === "pinned") return { from, minCount: 1 };
   if (from === "tests" && target.type === "command") return "inputs of a command come from a generator or are pinned";
-  const names = from === "tests" ? JUDGE_FILES : GENERATORS;
+  const names = from === "tests" ? judgeFileNames(target) : GENERATORS;
   const file = names.find((name) => entry.files.has(name));
   return file === undefined ? `its folder needs ${names.join(" or ")}` : { from, file, count, minCount };
 }

@@ -14,7 +14,7 @@ export class Mutator {
   constructor(random: Random, recorded: readonly Json[]) {
     this.#random = random;
     const found = [...new Set(recorded.flatMap((value) => textsIn(value)).join(""))].slice(0, 200);
-    this.#alphabet = found.length > 0 ? found : [...SPICE];
+    this.#alphabet = found.length > 0 ? found : Array.from(SPICE);
   }
 
   /** A changed copy of a call's arguments. */
@@ -57,7 +57,7 @@ export class Mutator {
 
   #text(value: string): string {
     const { below, chance } = this.#random;
-    const parts = [...value];
+    const parts = Array.from(value);
     const at = below(parts.length + 1);
     const fresh = () =>
       (chance(0.9) ? this.#alphabet[below(this.#alphabet.length)] : SPICE[below(SPICE.length)]) ?? "a";

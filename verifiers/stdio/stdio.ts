@@ -47,7 +47,10 @@ export const stdio: Verifier = {
         continue;
       }
       const result = await runProgram(sandbox, {
-        ...{ command, args: one.args, stdin: one.stdin, files: one.files },
+        command,
+        args: one.args,
+        stdin: one.stdin,
+        files: one.files,
         timeoutMs: Math.min(config.timeout_s * 1000, deadline.remainingMs()),
         maxOutputBytes: Buffer.byteLength(one.stdout) + OUTPUT_SLACK_BYTES,
       });

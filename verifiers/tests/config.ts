@@ -18,7 +18,7 @@ export type InProcessConfig = z.infer<typeof InProcessConfig>;
 const Config = z.discriminatedUnion("mode", [ProxiedConfig, InProcessConfig]);
 const ExpectedIds = z.array(z.string().min(1)).min(1);
 
-export const JUDGE_FILES = ["test_hidden.py", "hidden.test.mjs"] as const;
+const JUDGE_FILES = { python: "test_hidden.py", javascript: "hidden.test.mjs" } as const;
 export const EXPECTED_FILE = "expected.json";
 
 export type TestPlan =
@@ -44,10 +44,17 @@ export function planTests(entry: TaskVerifier, task: Pick<Task, "language">): Te
   const { mode: _mode, ...settings } = config.data;
   const target = targetOf(settings, task);
   if (typeof target === "string") return `config: ${target}`;
-  const judgeFile = JUDGE_FILES.find((name) => entry.files.has(name));
-  if (judgeFile === undefined) return `its folder needs ${JUDGE_FILES.join(" or ")}`;
+  const judgeFile = judgeFileOf(entry, target);
+  if (judgeFile === null) return `its folder needs ${judgeFileNames(target).join(" or ")}`;
   return { type: "proxied", target, callTimeoutMs: settings.call_timeout_s * 1000, judgeFile, expected };
 }
+
+/** Functions are judged in their own language; programs in any. */
+export const judgeFileNames = (target: Target): string[] =>
+  target.type === "functions" ? [JUDGE_FILES[target.language]] : Object.values(JUDGE_FILES);
+
+export const judgeFileOf = (entry: TaskVerifier, target: Target): string | null =>
+  judgeFileNames(target).find((name) => entry.files.has(name)) ?? null;
 
 function expectedIds(entry: TaskVerifier): string[] | string {
   const file = entry.files.get(EXPECTED_FILE);
