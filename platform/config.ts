@@ -55,6 +55,9 @@ const Settings = z.strictObject({
 });
 type Settings = z.infer<typeof Settings>;
 
+/** The variables of the environment that are settings. */
+export const SETTING_VARIABLES: readonly string[] = Object.keys(Settings.shape).map(variableOf);
+
 const Package = z.object({ version: z.string() });
 
 /** Never read from a file that others may see or that outlives the process. */
@@ -115,9 +118,8 @@ export function loadConfig(
   const given: Record<string, { value: unknown; source: string }> = {};
   for (const [name, value] of Object.entries(file.values)) given[name] = { value, source: `${file.path}: ${name}` };
   for (const name of Object.keys(Settings.shape)) {
-    const variable = `POLYGYM_${name.toUpperCase()}`;
-    const value = nonEmpty(env[variable]);
-    if (value !== undefined) given[name] = { value, source: variable };
+    const value = nonEmpty(env[variableOf(name)]);
+    if (value !== undefined) given[name] = { value, source: variableOf(name) };
   }
   const parsed = Settings.safeParse(
     Object.fromEntries(Object.entries(given).map(([name, { value }]) => [name, value])),
@@ -149,6 +151,10 @@ export function loadConfig(
   const { kind: _, ...flags } = overrides;
   if (flags.storeUrl != null && !STORE_URL.test(flags.storeUrl)) throw new ConfigError(`--store ${STORE_HINT}`);
   return { ...defaults, ...withoutUndefined(flags), home };
+}
+
+function variableOf(setting: string): string {
+  return `POLYGYM_${setting.toUpperCase()}`;
 }
 
 const nonEmpty = (text: string | undefined): string | undefined => (text === "" ? undefined : text);

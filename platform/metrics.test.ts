@@ -17,9 +17,10 @@ test("the names of the metrics are fixed", async () => {
     "polygym_reward_sum",
     "polygym_sandbox_boot_seconds",
     "polygym_sandboxes",
+    "polygym_verifier_disagreement_total",
     "polygym_workers",
   ]);
-  expect(names.length).toBeGreaterThan(13);
+  expect(names.length).toBeGreaterThan(14);
 });
 
 test("no metric is told apart by an episode or a task", () => {

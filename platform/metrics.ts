@@ -17,6 +17,8 @@ export interface Metrics {
   readonly rewardSum: Counter<"framework">;
   readonly rewardCount: Counter<"framework">;
   readonly hackFlags: Counter<"signal">;
+  /** Episodes on which two verifiers gave different scores. */
+  readonly disagreements: Counter<"a" | "b">;
   readonly httpSeconds: Histogram<"route" | "code">;
   readonly queueJobs: Gauge<"queue" | "state">;
   readonly queueOldestSeconds: Gauge<"queue">;
@@ -51,6 +53,7 @@ export function openMetrics(): Metrics {
     rewardSum: counter("reward_sum", "Sum of the rewards", ["framework"]),
     rewardCount: counter("reward_count", "Number of rewards", ["framework"]),
     hackFlags: counter("hack_flags_total", "Flags raised on submissions", ["signal"]),
+    disagreements: counter("verifier_disagreement_total", "Episodes on which two verifiers disagree", ["a", "b"]),
     httpSeconds: histogram("http_requests_seconds", "Time of a request", {
       labelNames: ["route", "code"],
       buckets: HTTP_SECONDS,

@@ -1,4 +1,5 @@
 import { QUEUE_NAMES } from "../core/jobs.ts";
+import type { Verdict } from "../core/verifier.ts";
 import type { Notice } from "./hub.ts";
 import type { Parts } from "./parts.ts";
 
@@ -47,4 +48,16 @@ async function count({ metrics, store }: Parts, notice: Notice): Promise<void> {
   }
   metrics.rewardSum.inc({ framework }, record.reward);
   metrics.rewardCount.inc({ framework });
+  for (const pair of disagreements(await store.verdicts(record.episode_id))) metrics.disagreements.inc(pair);
+}
+
+/** Pairs of verifiers whose last scores differ, in the order of their ids. Sealed ones are nobody's to see here. */
+export function disagreements(verdicts: readonly Verdict[]): { a: string; b: string }[] {
+  const scores = new Map<string, number>();
+  for (const { verifier, role, status, score } of verdicts)
+    if (status === "scored" && score !== null && role !== "sealed") scores.set(verifier, score);
+  const judged = [...scores].sort(([a], [b]) => (a < b ? -1 : 1));
+  return judged.flatMap(([a, scoreA], i) =>
+    judged.slice(i + 1).flatMap(([b, scoreB]) => (scoreA === scoreB ? [] : [{ a, b }])),
+  );
 }

@@ -98,6 +98,7 @@ const Capacity = z.object({
   live: z.int().describe("episodes in workers"),
   capacity: z.int().describe("how many they take"),
   free: z.int(),
+  demand: z.int().describe("places taken or waited for: what autoscaling divides by a worker's places"),
   sandboxes: z.int(),
   queues: QueueCounts,
 });
@@ -113,13 +114,16 @@ export function occupancyRoutes(app: App, parts: Parts): void {
       const sum = (of: (worker: Presence) => number): number =>
         workers.reduce((total, worker) => total + of(worker), 0);
       const running = workers.filter((worker) => worker.state === "running");
+      const live = sum((worker) => worker.live);
+      const queues = await parts.queues.counts();
       return {
         workers: workers.length,
-        live: sum((worker) => worker.live),
+        live,
         capacity: sum((worker) => worker.capacity),
         free: running.reduce((total, worker) => total + Math.max(0, worker.capacity - worker.live), 0),
+        demand: live + queues.episode.waiting,
         sandboxes: sum((worker) => worker.sandboxes),
-        queues: plainCounts(await parts.queues.counts()),
+        queues: plainCounts(queues),
       };
     },
   );
