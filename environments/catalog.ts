@@ -14,3 +14,4 @@ export const findFramework = (id: string): Framework | undefined => frameworks.f
 
 /** One line per scripted policy. */
 export const policies: readonly ScriptedPolicy[] = [gold, nothing, cheat];
+export { taskView } from "./task-view.ts";
