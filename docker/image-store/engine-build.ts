@@ -79,7 +79,7 @@ async function lowestBase(engine: Engine, options: PackageBuildOptions, source: 
     return BASE;
   } catch (error) {
     options.onLog(
-      `${error instanceof Error ? error.message : error}; taking a root file system from the package mirror`,
+      `${error instanceof Error ? error.message : String(error)}; taking a root file system from the package mirror`,
     );
   }
   const [root = ""] = await debianRoot(options, source.release);

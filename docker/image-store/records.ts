@@ -42,9 +42,10 @@ export async function readRecord(home: string, name: string): Promise<ImageRecor
 /** Every image that was built and whose layers are still there. */
 export async function listRecords(home: string): Promise<ImageRecord[]> {
   const names = await readdir(join(home, "images")).catch(() => []);
-  const records = await Promise.all(names.sort().map((name) => readRecord(home, name)));
+  const records = await Promise.all(names.map((name) => readRecord(home, name)));
   const whole = await Promise.all(records.map(async (record) => record !== null && (await allThere(record.lowers))));
-  return records.filter((record, i): record is ImageRecord => record !== null && whole[i] === true);
+  const found = records.filter((record, i): record is ImageRecord => record !== null && whole[i] === true);
+  return found.sort((a, b) => (a.name < b.name ? -1 : 1));
 }
 
 /** For the light tier. Images that were built later are seen by the next provider. */
