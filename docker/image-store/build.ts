@@ -43,7 +43,7 @@ export async function listImages(home: string): Promise<ImageRecord[]> {
   return await listRecords(home);
 }
 
-/** Removes layers that no image uses. Answers the freed folders. */
+/** Removes layers that no image uses. Answers the freed folders. A worker that opened before an image was built anew may still use the old ones: stop it first. */
 export async function collectImages(home: string): Promise<string[]> {
   return await removeUnused(home);
 }
