@@ -32,7 +32,8 @@ const MAX_HUNG = 12;
 export async function compareFunctions(room: Room, plan: FunctionPlan, deadline: Deadline): Promise<Comparison> {
   const importMs = plan.callTimeoutMs;
   const options = { target: plan.target, importMs, deadline };
-  const opening = room.subject();
+  // Imports while gold answers; what fails is told when it is awaited.
+  const opening = room.subject().then((sandbox) => openModule(room, { ...options, sandbox }));
   opening.catch(() => undefined);
   const rules: OutcomeRules = {
     tolerance: plan.tolerance,
@@ -41,7 +42,7 @@ export async function compareFunctions(room: Room, plan: FunctionPlan, deadline:
   };
   await using reference = new ReferenceModule(room, { ...options, sandbox: await room.reference() });
   const { expectations, discarded } = await expectationsOf(room, { plan, reference, rules }, deadline);
-  const { module, loaded } = await openModule(room, { ...options, sandbox: await opening });
+  const { module, loaded } = await opening;
   await using subject = module;
   const checks: Check[] = [];
   try {
