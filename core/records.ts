@@ -1,5 +1,5 @@
 import * as z from "zod";
-import { JobId } from "./ids.ts";
+import { Digest, JobId, TaskId } from "./ids.ts";
 import { Json } from "./json.ts";
 
 export const API_ROLES = ["viewer", "trainer", "evaluator", "author", "operator"] as const;
@@ -33,3 +33,11 @@ export const BackgroundJob = z.object({
   updated_at: z.int(),
 });
 export type BackgroundJob = z.infer<typeof BackgroundJob>;
+
+/** One version of an imported task. Its folder is a blob, for the hosts that have not seen the import. */
+export const ImportedVersion = z.object({
+  id: TaskId,
+  version: Digest,
+  archive: Digest.describe("blob: tar.gz of the folder"),
+});
+export type ImportedVersion = z.infer<typeof ImportedVersion>;

@@ -1,7 +1,7 @@
 import type { EpisodeRecord, EpisodeState, Outcome } from "./episode.ts";
 import type { EpisodeEvent, EventType } from "./events.ts";
-import type { Digest, EpisodeId, JobId } from "./ids.ts";
-import type { BackgroundJob, TokenRecord } from "./records.ts";
+import type { Digest, EpisodeId, JobId, TaskId } from "./ids.ts";
+import type { BackgroundJob, ImportedVersion, TokenRecord } from "./records.ts";
 import type { Verdict } from "./verifier.ts";
 
 /**
@@ -138,7 +138,17 @@ export interface AdminStore {
   secret(): Promise<string>;
 }
 
-export interface Store extends EpisodeStore, EventStore, BlobStore, AdminStore, AsyncDisposable {
+/** Imported tasks, by version. A version is never lost: episodes pin it. */
+export interface TaskStore {
+  /** Makes this version of the task its latest, also one that was there before. */
+  putTask(task: ImportedVersion): Promise<void>;
+  /** Null when that version was never imported. */
+  taskVersion(id: TaskId, version: Digest): Promise<ImportedVersion | null>;
+  /** What was put after `cursor` (0: from the start), in that order, at most 1,000; a version put twice comes once, later. */
+  tasksSince(cursor: number): Promise<(ImportedVersion & { readonly cursor: number })[]>;
+}
+
+export interface Store extends EpisodeStore, EventStore, BlobStore, AdminStore, TaskStore, AsyncDisposable {
   /** Writes what is under way and closes. Idempotent. */
   close(): Promise<void>;
 }

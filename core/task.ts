@@ -167,6 +167,8 @@ export interface TaskCatalog {
   quarantined(): Promise<QuarantinedTask[]>;
   /** Null when there is no such task. A folder that breaks the format is a GymError `task_invalid`. */
   load(id: TaskId): Promise<Task | null>;
+  /** The task as it was in this version; null when that is not known here any more. */
+  loadVersion(id: TaskId, version: Digest): Promise<Task | null>;
   /** Forgets what it cached, after an import. */
   refresh(): Promise<void>;
 }

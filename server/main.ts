@@ -43,7 +43,7 @@ async function main(): Promise<void> {
     mailbox,
     log,
     metrics: openMetrics(),
-    catalog: openCatalog(config),
+    catalog: openCatalog({ home: config.home, store }),
     readMail: (onMail) => readMailbox({ url, kind: "server", id: serverId, onMail, log }),
     workers: () => presences(redis, "worker"),
     checkRedis: () => checkRedis(redis),

@@ -1,3 +1,4 @@
+import { existsSync } from "node:fs";
 import { mkdir, mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -7,6 +8,8 @@ import { type GymClient, gymClient } from "../bench/client.ts";
 import { eventually } from "../bench/gym.ts";
 import type { EpisodeAnswer } from "../core/api.ts";
 import type { Presence } from "../core/mail.ts";
+import { packTree } from "../environments/tasks/folder-archive.ts";
+import { readTree } from "../environments/tasks/folder-tree.ts";
 import { loadConfig } from "../platform/config.ts";
 import { RunningCommand, root } from "./command.ts";
 import { type NetHost, type NetHosts, openNetHosts } from "./net-hosts.ts";
@@ -22,6 +25,7 @@ const EPISODES = 12;
 const ROLLOUTS = 4;
 /** A lost host's episodes go on elsewhere by then. */
 const RECOVERY_MS = 15_000;
+const IMPORTED = "mine/leap";
 const START_MS = 90_000;
 const DEADLINE_MS = 240_000;
 const SECRET = "only-for-this-test";
@@ -36,6 +40,7 @@ describe.skipIf(missing !== null)("two hosts", () => {
   const commands: RunningCommand[] = [];
   let net: NetHosts;
   let dir: string;
+  let service: { url: string; token: string };
   let client: GymClient;
 
   beforeAll(async () => {
@@ -51,7 +56,8 @@ describe.skipIf(missing !== null)("two hosts", () => {
     const server = start(middle, "server", [process.execPath, join(root, "server/main.ts")]);
     await server.prints(/listening/, START_MS);
     const token = (await readFile(join(dir, "server", "token"), "utf8")).trim();
-    client = gymClient(`http://${middle.middleAddress}:7400`, token);
+    service = { url: `http://${middle.middleAddress}:7400`, token };
+    client = gymClient(service.url, token);
   }, DEADLINE_MS);
   afterAll(() => parts.disposeAsync(), DEADLINE_MS);
 
@@ -138,6 +144,31 @@ describe.skipIf(missing !== null)("two hosts", () => {
     },
     DEADLINE_MS,
   );
+
+  test("a task imported at one host is run and judged at the other", { timeout: DEADLINE_MS }, async () => {
+    const tree = await readTree(join(root, "environments/tasks/demo/leap-year"));
+    const named = [...tree].map(([path, { data, mode }]) => {
+      const own = Buffer.from(data).toString().replace("demo/leap-year", IMPORTED);
+      return [path, { data: path === "task.toml" ? Buffer.from(own) : data, mode }] as const;
+    });
+    const archive = await packTree(new Map(named));
+    const { url, token } = service;
+    const started = await fetch(`${url}/v1/imports?format=folder`, {
+      method: "POST",
+      headers: { authorization: `Bearer ${token}`, "content-type": "application/octet-stream" },
+      body: Buffer.from(archive),
+    });
+    const { job_id } = (await started.json()) as { job_id: string };
+    expect(await client.request("GET", `/v1/imports/${job_id}?wait_s=60`)).toMatchObject({ report: { written: 1 } });
+    const homes = ["far", "near"];
+    const importedAt = homes.filter((home) => existsSync(join(dir, home, "tasks", IMPORTED)));
+    expect(importedAt).toHaveLength(1);
+    // The host that imported it goes away before anybody runs it.
+    await commands[importedAt[0] === "far" ? 2 : 3]?.[Symbol.asyncDispose]();
+    const rollout = { task_id: IMPORTED, framework: FRAMEWORK, policy: { script: "gold" } };
+    const ended = await times(ROLLOUTS, () => client.episode("POST", "/v1/rollouts?wait_s=120", rollout));
+    for (const answer of ended) expect(answer).toMatchObject({ state: "done", outcome: "ok", reward: 1 });
+  });
 
   async function expectOneEnd(id: string): Promise<void> {
     const { items } = (await client.request("GET", `/v1/episodes/${id}/trajectory`)) as {

@@ -1,9 +1,11 @@
 import { join } from "node:path";
 import { GymError } from "../core/errors.ts";
+import { TaskId } from "../core/ids.ts";
 import type { ImportJob, ValidationJob } from "../core/jobs.ts";
 import { Json } from "../core/json.ts";
 import type { BackgroundJob } from "../core/records.ts";
 import { importers } from "../environments/tasks/importers.ts";
+import { publishTask } from "../environments/tasks/shared-catalog.ts";
 import type { WorkerDeps } from "./deps.ts";
 import { runValidation } from "./validate.ts";
 
@@ -32,6 +34,8 @@ export async function importTasks(deps: WorkerDeps, home: string, job: ImportJob
     for await (const line of importer.import(upload, join(home, "tasks"), options)) {
       signal.throwIfAborted();
       report[line.status]++;
+      // One that was there already may have been published by nobody.
+      if (line.status !== "failed") await publishTask({ home, store: deps.store }, TaskId.parse(line.id));
       if (line.status === "written") report.tasks.push(line.id);
       else report.problems.push({ task: line.id, why: line.reason ?? line.status });
       await save({ ...record, state: "running", done: report.written + report.skipped + report.failed, report });

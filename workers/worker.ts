@@ -3,7 +3,7 @@ import type { Logger } from "pino";
 import type { Presence } from "../core/mail.ts";
 import type { SandboxProvider } from "../core/sandbox.ts";
 import { frameworks, policies } from "../environments/catalog.ts";
-import { openTaskCatalog } from "../environments/tasks/catalog.ts";
+import { openSharedCatalog } from "../environments/tasks/shared-catalog.ts";
 import type { Config } from "../platform/config.ts";
 import { openMailbox, readMailbox } from "../platform/mailbox.ts";
 import { announce } from "../platform/presence.ts";
@@ -52,7 +52,7 @@ export async function startWorker({ config, redisUrl, provider, log }: WorkerOpt
   const queues = openQueues({ url: redisUrl });
   const mailbox = openMailbox({ redis });
   const live = new LiveEpisodes(mailbox);
-  const tasks = openTaskCatalog({ home: config.home });
+  const tasks = openSharedCatalog({ home: config.home, store });
   const deps: WorkerDeps = {
     workerId,
     store,

@@ -2,7 +2,7 @@ import { lstat, readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { GymError } from "../../core/errors.ts";
-import { TaskId } from "../../core/ids.ts";
+import { type Digest, TaskId } from "../../core/ids.ts";
 import type { QuarantinedTask, Task, TaskCatalog, TaskSummary } from "../../core/task.ts";
 import { readTaskFolder } from "./folder.ts";
 import { taskInvalid } from "./folder-tree.ts";
@@ -60,6 +60,11 @@ class FolderCatalog implements TaskCatalog {
       this.#tasks.delete(oldest);
     }
     return task;
+  }
+
+  async loadVersion(id: TaskId, version: Digest): Promise<Task | null> {
+    const task = await this.load(id);
+    return task?.version === version ? task : null;
   }
 
   refresh(): Promise<void> {

@@ -73,8 +73,9 @@ export const taskTomlText = (toml: z.input<typeof TaskToml>): string => `${strin
 export const textFile = (text: string, mode = 0o644): TaskFile => ({ data: Buffer.from(text), mode });
 
 /**
- * Writes a task folder whole or not at all and answers the task that it reads as; one that was there is replaced.
- * `tree` has every file of the folder, `task.toml` too. What breaks the format is `task_invalid` and leaves nothing behind.
+ * Writes a task folder whole or not at all and answers the task that it reads as; one that was there is replaced, unless it
+ * is already the same. `tree` has every file of the folder, `task.toml` too. What breaks the format is `task_invalid` and
+ * leaves nothing behind.
  */
 export async function writeTaskFolder(dir: string, tree: FileTree): Promise<Task> {
   const fresh = join(dirname(dir), `.${basename(dir)}.${randomUUID()}`);
@@ -94,11 +95,39 @@ export async function writeTaskFolder(dir: string, tree: FileTree): Promise<Task
   }
 }
 
-/** Puts `fresh` in the place of `dir`. */
+/** Others that replace the same folder get in between at most so often. */
+const REPLACE_ROUNDS = 20;
+
+/** Puts `fresh` in the place of `dir`, which is never half there. Another process may be doing the same. */
 async function replaceFolder(fresh: string, dir: string): Promise<void> {
-  await rm(dir, { recursive: true, force: true });
-  await rename(fresh, dir);
+  for (let round = 0; ; round++) {
+    try {
+      // Works where there is nothing.
+      return await rename(fresh, dir);
+    } catch (error) {
+      if (!isOccupied(error) || round === REPLACE_ROUNDS) throw error;
+    }
+    if (await haveSameFiles(dir, fresh)) return;
+    const old = `${fresh}.old${round}`;
+    await rename(dir, old).catch(() => undefined); // somebody else took it away
+    await rm(old, { recursive: true, force: true });
+  }
 }
+
+async function haveSameFiles(dir: string, fresh: string): Promise<boolean> {
+  const [there, wanted] = await Promise.all([
+    readTree(dir).catch((): FileTree => new Map()), // what cannot be read is replaced
+    readTree(fresh),
+  ]);
+  const isSame = ([path, file]: [string, TaskFile]): boolean => {
+    const other = there.get(path);
+    return other?.mode === file.mode && Buffer.compare(other.data, file.data) === 0;
+  };
+  return there.size === wanted.size && [...wanted].every(isSame);
+}
+
+const isOccupied = (error: unknown): boolean =>
+  error instanceof Error && "code" in error && (error.code === "ENOTEMPTY" || error.code === "EEXIST");
 
 function fileText(tree: FileTree, dir: string, path: string): string {
   const file = tree.get(path);

@@ -45,6 +45,9 @@ CREATE TABLE IF NOT EXISTS idempotency (
   owner TEXT NOT NULL, route TEXT NOT NULL, key TEXT NOT NULL, body_digest TEXT NOT NULL, created_at INTEGER NOT NULL,
   http_status INTEGER, body TEXT, PRIMARY KEY (owner, route, key));
 CREATE INDEX IF NOT EXISTS idempotency_by_age ON idempotency (created_at);
+CREATE TABLE IF NOT EXISTS tasks (
+  number INTEGER PRIMARY KEY AUTOINCREMENT,
+  id TEXT NOT NULL, version TEXT NOT NULL, archive TEXT NOT NULL, UNIQUE (id, version));
 CREATE TABLE IF NOT EXISTS jobs (id TEXT PRIMARY KEY, created_at INTEGER NOT NULL, record TEXT NOT NULL);
 `;
 

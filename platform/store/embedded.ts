@@ -10,6 +10,7 @@ import { EventReader } from "./event-reader.ts";
 import { recover } from "./recover.ts";
 import { eventLine, recordLine } from "./segment-line.ts";
 import { SegmentWriter } from "./segment-writer.ts";
+import { taskTable } from "./task-table.ts";
 
 export interface EmbeddedStoreOptions {
   /** Folder of the store: `segments/`, `blobs/`, `store.db`, `secret`. Made when it is missing. */
@@ -76,6 +77,7 @@ export async function openEmbeddedStore({ dir, processId, log, now }: EmbeddedSt
     events: (id, query) => reader.events(id, query),
     ...blobFiles(join(dir, "blobs")),
     ...admin,
+    ...taskTable(database),
     close,
     [Symbol.asyncDispose]: close,
   };

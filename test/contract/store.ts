@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import type { EpisodeRecord } from "../../core/episode.ts";
-import { newEpisodeId, newJobId, sha256 } from "../../core/ids.ts";
+import { newEpisodeId, newJobId, sha256, TaskId } from "../../core/ids.ts";
 import type { Store } from "../../core/store.ts";
 import {
   DONE,
@@ -338,6 +338,23 @@ export function storeContract(name: string, openSpace: () => Promise<StoreSpace>
       expect(await store.job(old.job_id)).toMatchObject({ state: "running", done: 3 });
       expect((await store.jobs()).map((job) => job.job_id)).toEqual([young.job_id, old.job_id]);
       expect(await store.job(newJobId())).toBeNull();
+    });
+
+    test("keeps every version of an imported task, and tells what came since, the last one last", async () => {
+      const id = TaskId.parse("mine/a");
+      const version = (text: string, of = id) => ({ id: of, version: sha256(text), archive: sha256(`tar ${text}`) });
+      const [one, two, third] = [version("1"), version("2"), version("1", TaskId.parse("mine/b"))];
+      expect(await store.tasksSince(0)).toEqual([]);
+      for (const task of [one, two, third]) await store.putTask(task);
+      const seen = await other.tasksSince(0);
+      expect(seen).toEqual([one, two, third].map((task) => ({ ...task, cursor: expect.any(Number) })));
+      expect(await other.taskVersion(id, one.version)).toEqual(one);
+      expect(await other.taskVersion(id, sha256("3"))).toBeNull();
+      const last = seen.at(-1)?.cursor ?? 0;
+      expect(await store.tasksSince(last)).toEqual([]);
+      await other.putTask(one);
+      expect(await store.tasksSince(last)).toMatchObject([one]);
+      expect((await store.tasksSince(0)).map((task) => task.version)).toEqual([two, third, one].map((t) => t.version));
     });
 
     test("the installation's secret is long, and the same for everybody", async () => {

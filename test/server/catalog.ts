@@ -85,6 +85,7 @@ const tasks: TaskCatalog = {
   list: async () => labTasks.map(summaryOf),
   quarantined: async () => [],
   load: async (id) => labTasks.find((candidate) => candidate.id === id) ?? null,
+  loadVersion: async (id, version) => labTasks.find((task) => task.id === id && task.version === version) ?? null,
   refresh: async () => undefined,
 };
 

@@ -59,6 +59,12 @@ const MIGRATIONS: readonly string[] = [
   CREATE INDEX idempotency_by_age ON idempotency (created_at);
   CREATE TABLE jobs (id text PRIMARY KEY, created_at bigint NOT NULL, record text NOT NULL);
   `,
+  `
+  CREATE SEQUENCE task_numbers;
+  CREATE TABLE tasks (
+    number bigint NOT NULL UNIQUE,
+    id text NOT NULL, version text NOT NULL, archive text NOT NULL, PRIMARY KEY (id, version));
+  `,
 ];
 
 /** Brings the database to this build's version: one transaction, one process at a time, all or nothing. */

@@ -6,6 +6,7 @@ import { Connection } from "./connection.ts";
 import { EpisodeRows } from "./episode-rows.ts";
 import { EventRows } from "./event-rows.ts";
 import { migrate } from "./migrations.ts";
+import { taskRows } from "./task-rows.ts";
 
 export interface PostgresStoreOptions {
   /** `postgres://…` */
@@ -58,6 +59,7 @@ export async function openPostgresStore(options: PostgresStoreOptions): Promise<
     events: (id, query) => events.events(id, query),
     ...blobRows({ connection, sharedDir: blobsDir }),
     ...adminRows({ connection, now }),
+    ...taskRows(connection),
     close,
     [Symbol.asyncDispose]: close,
   };
