@@ -78,16 +78,13 @@ describe("kubernetes", () => {
   const secrets: Record<string, string[]> = { polygym: ["db-password", "token"], "polygym-viewer": ["token"] };
 
   test("lists every file, and every document has a version, a kind and a name of its own", () => {
-    expect([...kustomization.resources, "kustomization.yaml"].sort()).toEqual(readdirSync(at).sort());
+    const listed: string[] = [...kustomization.resources, "kustomization.yaml"];
+    expect(listed.sort()).toEqual(readdirSync(at).sort());
     const names = documents.map(({ apiVersion, kind, metadata }) => `${apiVersion} ${kind} ${metadata.name}`);
     for (const name of names) expect(name).toMatch(/^[a-z0-9./]+ [A-Za-z]+ [a-z-]+$/);
     expect(new Set(names).size).toBe(names.length);
-    expect(workloads.map((workload) => workload.metadata.name).sort()).toEqual([
-      "polygym-postgres",
-      "polygym-redis",
-      "polygym-server",
-      "polygym-worker",
-    ]);
+    const workloadNames: string[] = workloads.map((workload) => workload.metadata.name);
+    expect(workloadNames.sort()).toEqual(["polygym-postgres", "polygym-redis", "polygym-server", "polygym-worker"]);
   });
 
   test("selectors choose pods that exist, ports have names that exist, mounts have volumes", () => {

@@ -1,6 +1,8 @@
 import { spawnSync } from "node:child_process";
 import { statfsSync } from "node:fs";
+import { openLog } from "../../platform/log.ts";
 import { checkRedis, connectRedis } from "../../platform/redis.ts";
+import { openPostgresStore } from "../../platform/store/postgres/open.ts";
 import type { CommandContext } from "../context.ts";
 import { EXIT } from "../exit-codes.ts";
 import type { Registry } from "../registry.ts";
@@ -16,6 +18,8 @@ interface Finding {
   readonly advice: string;
 }
 
+/** Whoever asks waits for the answer. */
+const STORE_PATIENCE_MS = 2_000;
 const LEAST_FREE_BYTES = 2 * 1024 ** 3;
 
 export function addDoctor({ program, action }: Registry): void {
@@ -24,7 +28,15 @@ export function addDoctor({ program, action }: Registry): void {
 
 async function doctor(context: CommandContext): Promise<number> {
   const { terminal } = context;
-  const findings = [node(), await redis(context), compiler(), python(), disk(context), ...(await sandbox(context))];
+  const findings = [
+    node(),
+    await redis(context),
+    await store(context),
+    compiler(),
+    python(),
+    disk(context),
+    ...(await sandbox(context)),
+  ];
   if (terminal.json) terminal.print(JSON.stringify({ findings }));
   else for (const line of report(context, findings)) terminal.print(line);
   return findings.some((finding) => finding.state === "missing") ? EXIT.failed : EXIT.done;
@@ -79,6 +91,25 @@ async function redis({ config }: CommandContext): Promise<Finding> {
     };
   } finally {
     connection.disconnect();
+  }
+}
+
+async function store({ config }: CommandContext): Promise<Finding> {
+  const what = "store";
+  if (config.storeUrl === null) return { what, state: "good", detail: "files in the home folder", advice: "" };
+  const options = { url: config.storeUrl, blobsDir: config.blobsDir, processId: config.processId };
+  try {
+    await using opened = await openPostgresStore({
+      ...options,
+      log: openLog({ level: "silent", name: "doctor", processId: config.processId }),
+      now: Date.now,
+      patienceMs: STORE_PATIENCE_MS,
+    });
+    await opened.jobs();
+    return { what, state: "good", detail: "the PostgreSQL of POLYGYM_STORE answers", advice: "" };
+  } catch (error) {
+    const detail = `POLYGYM_STORE: ${error instanceof Error ? error.message : String(error)}`;
+    return { what, state: "missing", detail, advice: "start it, or unset the variable for files in the home folder" };
   }
 }
 
