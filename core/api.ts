@@ -158,5 +158,3 @@ export const MAX_BODY_BYTES = 8 * 1024 * 1024;
 export const DEFAULT_WAIT_S = 300;
 /** Longest WebSocket frame of ours; larger values come by reference. */
 export const MAX_FRAME_BYTES = 1024 * 1024;
-/** Larger strings in events and messages are kept as blobs. */
-export const MAX_INLINE_BYTES = 64 * 1024;
