@@ -27,11 +27,11 @@ afterEach(() => rm(folder, { recursive: true, force: true }));
 const isRoot = process.getuid?.() === 0;
 const asNobody = isRoot ? { uid: NOBODY } : {};
 
-const launch = (env: Record<string, string> = {}) =>
+const launch = (env: Record<string, string> = {}, user: { uid?: number } = asNobody) =>
   run(["/bin/sh", join(folder, "polygym"), "doctor"], {
     env: { PATH: bin, HOME: join(folder, "home"), POLYGYM_HOME: undefined, ...env },
     cwd: folder,
-    ...asNobody,
+    ...user,
   });
 
 test("an ordinary user is told in one line what to install, and gets exit 69", async () => {
@@ -71,7 +71,10 @@ test("a start that finds everything in place runs the command line and nothing e
   await mkdir(state);
   await chmod(state, 0o777);
   await writeFile(join(state, ".checked"), "");
-  const { exitCode, stdout, stderr } = await launch({ POLYGYM_HOME: state, POLYGYM_REDIS_URL: "unix:///somewhere" });
+  const { exitCode, stdout, stderr } = await launch(
+    { POLYGYM_HOME: state, POLYGYM_REDIS_URL: "unix:///somewhere" },
+    {},
+  );
   expect(stderr).toBe("");
   expect(stdout).toBe(`doctor ${state}\n`);
   expect(exitCode).toBe(0);
