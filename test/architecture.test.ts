@@ -20,6 +20,7 @@ const layers: Record<string, readonly string[]> = {
     "environments/catalog.ts",
     "environments/tasks/catalog.ts",
     "environments/tasks/importers.ts",
+    "environments/tasks/shared-catalog.ts",
     "verifiers/catalog.ts",
   ],
   cli: ["core", "platform"],
