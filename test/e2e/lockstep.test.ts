@@ -3,13 +3,13 @@ import { bashStep } from "../../bench/actions.ts";
 import { startGym } from "../../bench/gym.ts";
 
 const EPISODES = 256;
-/** Fewer places than episodes: idle ones must make room. */
-const PLACES = 96;
+/** Places of each of two workers, fewer than episodes: idle ones must make room. */
+const PLACES = 64;
 
 test("one client opens 256 episodes before it steps any, and all end with their reward", {
   timeout: 300_000,
 }, async () => {
-  await using gym = await startGym({ workers: 1, episodesPerWorker: PLACES });
+  await using gym = await startGym({ workers: 2, episodesPerWorker: PLACES });
   const created = Array.from({ length: EPISODES }, () =>
     gym.client.episode("POST", "/v1/episodes", {
       task_id: "demo/leap-year",
