@@ -102,6 +102,11 @@ export interface Verifier {
   readonly split: Split;
   /** True when scores between 0 and 1 have a meaning. */
   readonly graded: boolean;
+  /**
+   * True when, on this task, the attempt's code shares a process with what reports on it: such a verifier is never the only
+   * train verifier of a task (runtime.md §8).
+   */
+  sharesProcess(task: Task): boolean;
   /** Null when it can judge this task; else why not. Looks at the task alone. */
   mismatch(task: Task): string | null;
   verify(room: Room): Promise<Judgement>;

@@ -44,6 +44,8 @@ export interface ValidationReport {
   }[];
   /** Tasks that the machine cannot run, with the reason. */
   readonly unavailable: { task: string; why: string }[];
+  /** Tasks whose verifiers can be forged together, with the reason. */
+  readonly unsound: { task: string; why: string }[];
 }
 
 /**
@@ -58,7 +60,7 @@ export async function runValidation(
   signal: AbortSignal,
 ): Promise<ValidationReport> {
   const started = Date.now();
-  const { trials, unavailable, tasks } = await planTrials(deps, job);
+  const { trials, unavailable, unsound, tasks } = await planTrials(deps, job);
   const run = `validation:${job.job_id}`;
   const pending = new Map<EpisodeId, Trial>();
   const problems: ValidationReport["problems"] = [];
@@ -84,7 +86,7 @@ export async function runValidation(
     }
     await onProgress(begun - pending.size, trials.length);
   }
-  const invalid = new Set([...problems.map((p) => p.task), ...unavailable.map((u) => u.task)]);
+  const invalid = new Set([...problems.map((p) => p.task), ...[...unavailable, ...unsound].map((line) => line.task)]);
   return {
     tasks: tasks.length,
     valid: tasks.length - invalid.size,
@@ -92,13 +94,14 @@ export async function runValidation(
     wall_s: (Date.now() - started) / 1000,
     problems,
     unavailable,
+    unsound,
   };
 }
 
 async function planTrials(
   deps: WorkerDeps,
   job: ValidationJob,
-): Promise<{ trials: Trial[]; unavailable: ValidationReport["unavailable"]; tasks: TaskSummary[] }> {
+): Promise<Pick<ValidationReport, "unavailable" | "unsound"> & { trials: Trial[]; tasks: TaskSummary[] }> {
   await deps.tasks.refresh();
   const tasks = (await deps.tasks.list()).filter((task) => job.tasks.some((glob) => matchesGlob(task.id, glob)));
   const frameworks = deps.frameworks.filter((framework) =>
@@ -106,15 +109,30 @@ async function planTrials(
   );
   const trials: Trial[] = [];
   const unavailable: ValidationReport["unavailable"] = [];
+  const unsound: ValidationReport["unsound"] = [];
   for (const summary of tasks) {
     const { runtimes } = await deps.provider.image(summary.image);
     const missing = summary.runtimes.filter((name) => !(name in runtimes));
     const task = await deps.tasks.load(summary.id);
     if (missing.length > 0 || task === null)
       unavailable.push({ task: summary.id, why: `the machine has no ${missing.join(", ")}` });
-    else trials.push(...trialsOf(deps, task, summary, frameworks));
+    else {
+      trials.push(...trialsOf(deps, task, summary, frameworks));
+      if (forgeable(deps, task))
+        unsound.push({
+          task: task.id,
+          why: "every train verifier shares a process with the attempt: add one that does not",
+        });
+    }
   }
-  return { trials, unavailable, tasks };
+  return { trials, unavailable, unsound, tasks };
+}
+
+/** What the attempt's code can reach must not be all that judges it (runtime.md §8). */
+export function forgeable(deps: Pick<WorkerDeps, "verifiers">, task: Task): boolean {
+  const train = task.verifiers.filter((entry) => entry.role === "train").map((entry) => entry.id);
+  const judges = deps.verifiers.filter((verifier) => train.includes(verifier.id));
+  return judges.every((verifier) => verifier.sharesProcess(task));
 }
 
 /** Gold goes through every framework; what must fail is judged by the same verifiers whatever the framework, so once. */

@@ -28,6 +28,7 @@ const ValidationReport = z.object({
     }),
   ),
   unavailable: z.array(z.object({ task: z.string(), why: z.string() })),
+  unsound: z.array(z.object({ task: z.string(), why: z.string() })),
 });
 
 export function addValidate({ program, action }: Registry): void {
@@ -55,7 +56,7 @@ async function validate(context: CommandContext, { glob, framework, verifier }: 
     onProgress: ({ done, total }) => terminal.progress(`${done}${total === null ? "" : `/${total}`} episodes`),
   });
   terminal.progress("");
-  const { problems, unavailable, ...summary } = ValidationReport.parse(job.report);
+  const { problems, unavailable, unsound, ...summary } = ValidationReport.parse(job.report);
   if (summary.tasks === 0)
     throw new CommandError(EXIT.nothingMatched, `no task matches ${glob}`, "GET /v1/tasks lists them");
   const lines = [
@@ -67,6 +68,7 @@ async function validate(context: CommandContext, { glob, framework, verifier }: 
       `${session.url}/episodes/${p.episode_id}`,
     ]),
     ...unavailable.map((u) => [u.task, "", "", `unavailable: ${u.why}`, ""]),
+    ...unsound.map((u) => [u.task, "", "", `unsound: ${u.why}`, ""]),
   ];
   for (const line of table(lines)) terminal.note(line);
   if (terminal.json) terminal.print(JSON.stringify(summary));

@@ -24,6 +24,7 @@ export const differential: Verifier = {
   ].join(" "),
   split: "train",
   graded: false,
+  sharesProcess: () => false,
   mismatch(task) {
     const plan = planOf(task);
     return typeof plan === "string" ? plan : null;

@@ -28,6 +28,7 @@ export const stdio: Verifier = {
   ].join(" "),
   split: "train",
   graded: false,
+  sharesProcess: () => false,
   mismatch(task) {
     const plan = planOf(task);
     return typeof plan === "string" ? plan : null;

@@ -27,6 +27,10 @@ export const tests: Verifier = {
   ].join(" "),
   split: "train",
   graded: false,
+  sharesProcess(task) {
+    const plan = planOf(task);
+    return typeof plan !== "string" && plan.type !== "proxied";
+  },
   mismatch(task) {
     const plan = planOf(task);
     return typeof plan === "string" ? plan : null;
