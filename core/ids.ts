@@ -28,7 +28,8 @@ export type Digest = z.infer<typeof Digest>;
 export const RunLabel = z
   .string()
   .min(1)
-  .refine((s) => Buffer.byteLength(s) <= 128, "at most 128 bytes");
+  .refine((s) => Buffer.byteLength(s) <= 128, "at most 128 bytes")
+  .refine((s) => !/\p{Cc}/u.test(s), "no control characters");
 
 const alphabet = "0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 

@@ -35,14 +35,24 @@ function checkDepth(text: string): void {
   }
 }
 
+/** What a schema found wrong; a union also has what each of its forms missed. */
+interface Issue {
+  readonly path: readonly PropertyKey[];
+  readonly message: string;
+  readonly errors?: readonly (readonly Issue[])[];
+}
+
 /** Every problem with a value that a schema found, in one line. */
-export function describeIssues(
-  issues: readonly { path: readonly PropertyKey[]; message: string }[],
-  where: string,
-): string {
+export function describeIssues(issues: readonly Issue[], where: string): string {
   return issues
     .slice(0, 10)
-    .map(({ path, message }) => `${[where, ...path.map(String)].join(".")}: ${message}`)
+    .map((issue) => describeIssue(issue, where))
     .join("; ")
     .slice(0, 2_000);
+}
+
+function describeIssue({ path, message, errors }: Issue, where: string): string {
+  const here = [where, ...path.map(String)].join(".");
+  const forms = (errors ?? []).flatMap((form) => form.slice(0, 1).map((issue) => describeIssue(issue, here)));
+  return forms.length === 0 ? `${here}: ${message}` : `${here} fits none of its forms (${forms.join(" | ")})`;
 }

@@ -1,3 +1,4 @@
+import type { IncomingMessage } from "node:http";
 import type { FastifyError, FastifyInstance, FastifyReply } from "fastify";
 import type { Logger } from "pino";
 import { MAX_BODY_BYTES } from "../core/api.ts";
@@ -67,9 +68,33 @@ export function sendProblem(reply: FastifyReply, problem: Problem): FastifyReply
   return reply.code(problem.status).type("application/problem+json; charset=utf-8").send(JSON.stringify(problem));
 }
 
+/** Rest of an oversize body that is read and thrown away, bytes and ms. */
+const MAX_DISCARDED_BYTES = 64 * 1024 * 1024;
+const MAX_DISCARD_MS = 10_000;
+
+/** A client that is still writing when its socket closes sees a broken pipe instead of the answer: let it finish first. */
+async function discardBody(body: IncomingMessage): Promise<void> {
+  let bytes = 0;
+  const { promise, resolve } = Promise.withResolvers<void>();
+  const timer = setTimeout(resolve, MAX_DISCARD_MS);
+  body.on("data", (chunk: Buffer) => {
+    bytes += chunk.length;
+    if (bytes > MAX_DISCARDED_BYTES) resolve();
+  });
+  body.once("end", resolve).once("error", resolve).once("close", resolve);
+  if (body.complete) resolve();
+  body.resume();
+  await promise;
+  clearTimeout(timer);
+}
+
 /** Makes every error of every route, and every path that is none, a problem document with a hint. */
 export function registerProblems(app: FastifyInstance, log: Logger): void {
-  app.setErrorHandler((error, _request, reply) => sendProblem(reply, problemDocument(log, error)));
+  app.setErrorHandler(async (error, request, reply) => {
+    const problem = problemDocument(log, error);
+    if (problem.code === "payload_too_large") await discardBody(request.raw);
+    return sendProblem(reply, problem);
+  });
   app.setNotFoundHandler((request, reply) => {
     const path = request.url.split("?")[0] ?? "";
     const problem = new ProblemError(

@@ -1,3 +1,4 @@
+import { setTimeout } from "node:timers/promises";
 import type { EpisodeAnswer, StepBody } from "../core/api.ts";
 import type { EpisodeRecord } from "../core/episode.ts";
 import { ProblemError } from "../core/errors.ts";
@@ -18,6 +19,10 @@ import { isOver, nextLook, POLL_MS, type Wait, waitForEpisode } from "./wait.ts"
 const SILENCE_MS = 2_000;
 const MAX_SILENCE_MS = 16_000;
 const STEP_EVENTS = ["framework.opened", "step.accepted", "step.observed"] as const;
+
+/** Longest that a call which does not wait stays for its step to be in the log, and how often it looks. */
+const ACCEPTANCE_MS = 1_000;
+const LOOK_FOR_ACCEPTANCE_MS = 10;
 
 /** What became of a step, for HTTP and WebSocket alike. */
 type Taken =
@@ -53,6 +58,7 @@ export async function takeStep(
     case "ended":
       return lookAt(parts, caller, await visibleEpisode(parts, caller, id), { full: false });
     case "waiting":
+      if (taken.sent) await untilAccepted(parts, id, body);
       return answerWaiting(parts, caller, await visibleEpisode(parts, caller, id), taken.sent);
   }
 }
@@ -254,6 +260,13 @@ async function answerStored(
     step,
     activeAt: Math.max(record.updated_at, Date.now()),
   });
+}
+
+/** A call that leaves early leaves a step that the log knows, so that a GET after it goes on waiting for the answer. */
+async function untilAccepted(parts: Parts, id: EpisodeId, { conversation, seq }: StepBody): Promise<void> {
+  const deadline = Date.now() + ACCEPTANCE_MS;
+  while ((await foldEpisode(parts.store, id)).step(conversation, seq) === null && Date.now() < deadline)
+    await setTimeout(LOOK_FOR_ACCEPTANCE_MS);
 }
 
 async function answerWaiting(

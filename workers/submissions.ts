@@ -46,6 +46,8 @@ async function applyInput(sandbox: Sandbox, { input, framework, task }: Submissi
     );
   if ("archive" in input) return applyFiles(sandbox, await readArchive(Buffer.from(input.archive, "base64")));
   if ("text" in input) return applyText(sandbox, framework, task, input.text);
+  // `git diff` of an untouched tree: nothing was changed, and that is what is judged.
+  if (input.patch.trim() === "") return;
   const result = await applyUnifiedDiff(sandbox, input.patch);
   if (!result.ok)
     throw new ProblemError(

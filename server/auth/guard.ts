@@ -54,7 +54,7 @@ export function checkRoles(caller: Caller, access: Exclude<Access, string>): voi
   throw new ProblemError(
     "forbidden",
     `this call is for ${access.join(", ")}; the token is ${has}`,
-    "an operator makes tokens: polygym token new --role <role>, or POST /v1/tokens",
+    "an operator makes tokens: polygym token create --role <role>, or POST /v1/tokens",
   );
 }
 

@@ -73,12 +73,28 @@ test("bad JSON, no body, a wrong type, unknown fields and wrong values are inval
   expect(await problem("GET", "/v1/episodes?limit=many")).toMatchObject({ code: "invalid_request" });
 });
 
-test("a body over 8 MiB is payload_too_large", async () => {
-  const response = await raw(JSON.stringify({ x: "y".repeat(8 * 1024 * 1024) }), {
-    "content-type": "application/json",
+test("a body over 8 MiB is payload_too_large, also for clients that write it all before they read", async () => {
+  for (const mib of [8, 9, 40]) {
+    const response = await raw(JSON.stringify({ x: "y".repeat(mib * 1024 * 1024) }), {
+      "content-type": "application/json",
+    });
+    expect(response.status).toBe(413);
+    expect(Problem.parse(await response.json()).code).toBe("payload_too_large");
+  }
+});
+
+test("a run with control characters is refused", async () => {
+  expect(await problem("POST", "/v1/episodes", { body: { ...cell, run: "a\u0000b" } })).toMatchObject({
+    code: "invalid_request",
+    detail: expect.stringContaining("no control characters"),
   });
-  expect(response.status).toBe(413);
-  expect(Problem.parse(await response.json()).code).toBe("payload_too_large");
+});
+
+test("a value that fits none of its forms hears what each form missed", async () => {
+  expect(await problem("POST", "/v1/verify", { body: { task_id: cell.task_id, submission: {} } })).toMatchObject({
+    code: "invalid_request",
+    detail: expect.stringContaining("body.submission fits none of its forms (body.submission.patch"),
+  });
 });
 
 test("a path that is none is not_found, but not for strangers", async () => {
