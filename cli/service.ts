@@ -72,12 +72,14 @@ export async function startService({ config, anyPort, onEvent, signal }: Service
     await Promise.all(workers.map((worker) => worker.stop()));
     await server.stop();
   });
-  await Promise.all([server, ...workers].map((child) => child.start()));
+  // The server has the processor to itself until it listens; the workers follow.
+  await server.start();
   await until(async () => giveUp(server, join(logDir, "server.log")) || answers(`${url}/health/live`), {
     deadlineMs: LISTEN_DEADLINE_MS,
     signal,
     otherwise: () => neverReady("the server never", join(logDir, "server.log")),
   });
+  await Promise.all(workers.map((worker) => worker.start()));
   const owned = parts.move();
   return {
     url,
