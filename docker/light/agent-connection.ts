@@ -113,3 +113,7 @@ export class AgentConnection {
 export function refused(text: string): GymError {
   return new GymError("sandbox_unavailable", `the sandbox refused: ${text}`, { retryable: true });
 }
+
+/** The kernel's words when the processes or the memory of a sandbox are used up by its own programs (EAGAIN, ENOMEM). */
+export const isOwnLimit = (text: string): boolean =>
+  text.endsWith("Resource temporarily unavailable") || text.endsWith("Cannot allocate memory");

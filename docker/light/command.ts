@@ -8,7 +8,7 @@ import {
 } from "../../core/sandbox.ts";
 import { OutputKeeper } from "../output-keeper.ts";
 import { signalName } from "../signal-names.ts";
-import { type AgentConnection, type FrameHandler, refused } from "./agent-connection.ts";
+import { type AgentConnection, type FrameHandler, isOwnLimit, refused } from "./agent-connection.ts";
 import { type Frame, MAX_FRAME, Payload, PayloadReader } from "./frames.ts";
 
 export const DEFAULT_MAX_OUTPUT = 1024 * 1024;
@@ -74,8 +74,14 @@ export class RunCollector implements FrameHandler {
   #finish(frame: Frame): void {
     clearTimeout(this.#overdue);
     if (frame.type === "X") this.done.resolve(this.#end(new PayloadReader(frame.payload)));
-    else this.done.reject(refused(frame.payload.toString()));
+    else this.#refuse(frame.payload.toString());
     this.onTaken();
+  }
+
+  /** What the sandbox's own programs leave no room for is their doing, a value; another refusal is the tier's. */
+  #refuse(text: string): void {
+    if (isOwnLimit(text)) this.done.resolve(unstartable(`cannot start the command: ${text}`));
+    else this.done.reject(refused(text));
   }
 
   fail(error: GymError): void {

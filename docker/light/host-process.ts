@@ -5,6 +5,7 @@ import type { Readable, Writable } from "node:stream";
 import { GymError } from "../../core/errors.ts";
 import { type Frame, FrameParser, Payload, PayloadReader } from "./frames.ts";
 import type { ImageDefinition } from "./image.ts";
+import { runFolderPrefix } from "./run-folders.ts";
 
 /** How a sandbox ended by itself, or why its start failed (`reason`). */
 export interface SandboxEnd {
@@ -133,7 +134,7 @@ async function makeRunFolder(): Promise<string> {
   const root = process.geteuid?.() === 0;
   const parent = root ? "/run/polygym-light" : `/tmp/polygym-light-${process.geteuid?.() ?? 0}`;
   await mkdir(parent, { recursive: true, mode: 0o700 });
-  return await mkdtemp(join(parent, "h-"));
+  return await mkdtemp(join(parent, await runFolderPrefix()));
 }
 
 async function startProcess(binary: string): Promise<StartedHost> {

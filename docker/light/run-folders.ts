@@ -1,10 +1,20 @@
-import { readdir, readFile, rm } from "node:fs/promises";
+import { readdir, readFile, readlink, rm } from "node:fs/promises";
 import { join } from "node:path";
 
-/** Removes socket folders whose native host no longer lives. A folder in use has a live process that was given its name. */
+/** Start of the names of this pid namespace's socket folders: hosts of another one cannot be seen from here. */
+export async function runFolderPrefix(): Promise<string> {
+  const namespace = /\d+/.exec(await readlink("/proc/self/ns/pid"))?.[0] ?? "0";
+  return `h-${namespace}-`;
+}
+
+/**
+ * Removes socket folders whose native host no longer lives. A folder in use has a live process that was given its name. Those
+ * of other pid namespaces (a container that shares /run) are left to their own.
+ */
 export async function reapRunFolders(): Promise<void> {
   const parent = process.geteuid?.() === 0 ? "/run/polygym-light" : `/tmp/polygym-light-${process.geteuid?.() ?? 0}`;
-  const folders = (await readdir(parent).catch(() => [])).filter((name) => name.startsWith("h-"));
+  const prefix = await runFolderPrefix();
+  const folders = (await readdir(parent).catch(() => [])).filter((name) => name.startsWith(prefix));
   if (folders.length === 0) return;
   const commands = await commandLines();
   for (const name of folders) {

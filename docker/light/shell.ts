@@ -1,7 +1,7 @@
 import { GymError } from "../../core/errors.ts";
 import type { Shell, ShellOptions, ShellResult, ShellRunOptions } from "../../core/sandbox.ts";
 import { WORKSPACE } from "../../core/sandbox.ts";
-import type { AgentConnection } from "./agent-connection.ts";
+import { type AgentConnection, isOwnLimit } from "./agent-connection.ts";
 import { checkBounds, DEFAULT_MAX_OUTPUT, FLAG_STREAM, RunCollector } from "./command.ts";
 import { MAX_FRAME, Payload } from "./frames.ts";
 
@@ -24,7 +24,7 @@ export class LightShell implements Shell {
     const id = connection.register({
       frame: (frame) => {
         if (frame.type === "o") opened.resolve();
-        else opened.reject(new GymError("sandbox_unavailable", `no shell: ${frame.payload.toString()}`));
+        else opened.reject(noShell(frame.payload.toString()));
       },
       fail: opened.reject,
     });
@@ -75,3 +75,7 @@ export class LightShell implements Shell {
     }
   }
 }
+
+/** A sandbox whose own programs leave no room for a shell cannot go on: their doing, and judged. */
+const noShell = (text: string): GymError =>
+  new GymError(isOwnLimit(text) ? "sandbox_killed" : "sandbox_unavailable", `no shell: ${text}`);
