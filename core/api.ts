@@ -64,7 +64,7 @@ const episodeFields = {
   framework_config: JsonObject.optional(),
   verifiers: z.array(z.string()).min(1).max(32).optional().describe("train role [the task's list]"),
   seed: z.int().nonnegative().optional(),
-  run: RunLabel.optional(),
+  run: RunLabel.refine((label) => !/\p{Cc}/u.test(label), "no control characters").optional(),
   labels: labels.optional(),
   group: z.strictObject({ id: GroupId, index: z.int().nonnegative() }).optional(),
   limits: EpisodeLimits.partial().strict().optional(),

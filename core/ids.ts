@@ -28,8 +28,7 @@ export type Digest = z.infer<typeof Digest>;
 export const RunLabel = z
   .string()
   .min(1)
-  .refine((s) => Buffer.byteLength(s) <= 128, "at most 128 bytes")
-  .refine((s) => !/\p{Cc}/u.test(s), "no control characters");
+  .refine((s) => Buffer.byteLength(s) <= 128, "at most 128 bytes");
 
 const alphabet = "0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 
