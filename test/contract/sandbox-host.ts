@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync } from "node:fs";
+import { readdirSync, readFileSync, readlinkSync } from "node:fs";
 
 /** What sandboxes could leave on a machine. Only what this process's own native hosts own is counted. */
 export interface Leftovers {
@@ -41,13 +41,14 @@ function hostChildren(): string[] {
   });
 }
 
-/** Groups whose owner is a process that no longer lives, or a child of `pid`. */
+/** Groups of this pid namespace whose owner is a process that no longer lives, or a child of `pid`. */
 function groupsOf(pid: number): number {
   let found = 0;
+  const namespace = /\d+/.exec(readlinkSync("/proc/self/ns/pid"))?.[0];
   for (const hierarchy of HIERARCHIES) {
     for (const owner of names(`/sys/fs/cgroup/${hierarchy}/polygym`)) {
-      const host = /^\d+-(\d+)-\d+$/.exec(owner)?.[1];
-      if (host && isChildOrDead(host, pid)) found++;
+      const [, space, host] = /^(\d+)-(\d+)-\d+$/.exec(owner) ?? [];
+      if (host && space === namespace && isChildOrDead(host, pid)) found++;
     }
   }
   return found;
