@@ -120,11 +120,13 @@ function compiler(): Finding {
     : { what: "compiler", state: "good", detail: found, advice: "" };
 }
 
+/** The one that sandboxes see: never a version manager's. */
+const SYSTEM_PYTHON = ["/usr/bin/python3", "/usr/local/bin/python3"];
+
 function python(): Finding {
-  const version = firstLine("/usr/bin/python3", "--version") ?? firstLine("python3", "--version");
-  const pytest =
-    firstLine("/usr/bin/python3", "-c", "import pytest; print(pytest.__version__)") ??
-    firstLine("python3", "-c", "import pytest; print(pytest.__version__)");
+  const ask = (...args: string[]) => SYSTEM_PYTHON.map((path) => firstLine(path, ...args)).find((line) => line !== null);
+  const version = ask("--version") ?? null;
+  const pytest = ask("-I", "-c", "import pytest; print(pytest.__version__)") ?? null;
   if (version === null)
     return {
       what: "python",
