@@ -124,7 +124,8 @@ function compiler(): Finding {
 const SYSTEM_PYTHON = ["/usr/bin/python3", "/usr/local/bin/python3"];
 
 function python(): Finding {
-  const ask = (...args: string[]) => SYSTEM_PYTHON.map((path) => firstLine(path, ...args)).find((line) => line !== null);
+  const ask = (...args: string[]) =>
+    SYSTEM_PYTHON.map((path) => firstLine(path, ...args)).find((line) => line !== null);
   const version = ask("--version") ?? null;
   const pytest = ask("-I", "-c", "import pytest; print(pytest.__version__)") ?? null;
   if (version === null)
