@@ -1,10 +1,11 @@
 import { execFile } from "node:child_process";
-import { chmod, copyFile, link, mkdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
+import { chmod, copyFile, mkdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
 import { promisify } from "node:util";
 import * as z from "zod";
 import { canonicalJson, Digest, sha256 } from "../core/ids.ts";
 import { buildSkeleton, realTopFolders } from "./host-skeleton.ts";
+import { type HostToolchain, hostToolchains, linkOrCopy, toolchainFolder } from "./host-toolchains.ts";
 import type { ImageDefinition, ImageMount } from "./light/image.ts";
 
 /**
@@ -15,8 +16,8 @@ import type { ImageDefinition, ImageMount } from "./light/image.ts";
  */
 
 const run = promisify(execFile);
-const PATH = "/opt/node/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-const CURRENT_LAYOUT = 1;
+const SYSTEM_PATH = "/usr/local/go/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+const CURRENT_LAYOUT = 2;
 
 /** Name → candidates, and how to ask for the version. */
 const TOOLS: Readonly<Record<string, { readonly paths: readonly string[]; readonly ask: readonly string[] }>> = {
@@ -32,6 +33,7 @@ const TOOLS: Readonly<Record<string, { readonly paths: readonly string[]; readon
   make: { paths: ["/usr/bin/make"], ask: ["--version"] },
   go: { paths: ["/usr/local/go/bin/go", "/usr/bin/go"], ask: ["version"] },
   rustc: { paths: ["/usr/bin/rustc"], ask: ["--version"] },
+  cargo: { paths: ["/usr/bin/cargo"], ask: ["--version"] },
   java: { paths: ["/usr/bin/java"], ask: ["-version"] },
 };
 
@@ -53,22 +55,31 @@ export async function hostImage(options: HostImageOptions): Promise<ImageDefinit
   const folder = join(options.home, "images");
   await mkdir(folder, { recursive: true });
   const sources = ["/usr", ...(await realTopFolders())];
-  const facts = await hostFacts(join(folder, "host.json"), sources, options.home);
+  const toolchains = await hostToolchains();
+  const facts = await hostFacts(join(folder, "host.json"), { sources, toolchains, home: options.home });
   const short = facts.digest.slice("sha256:".length, "sha256:".length + 16);
   const skeleton = join(folder, `host-${short}`);
   await buildSkeleton(skeleton);
   const node = await nodeFolder(folder);
+  const own = await Promise.all(toolchains.map((toolchain) => toolchainFolder(folder, toolchain)));
   const mounts: ImageMount[] = [
-    { target: "", lowers: node ? [node] : [], masks: [] },
+    { target: "", lowers: node ? [node, ...own] : own, masks: [] },
     ...sources.map((source) => ({ target: source, lowers: [source], masks: facts.masks[source] ?? [] })),
   ];
-  return { info: { image: "host", digest: facts.digest, runtimes: facts.runtimes }, skeleton, mounts, path: PATH };
+  const path = [...["node", ...toolchains.map(({ name }) => name)].map((name) => `/opt/${name}/bin`), SYSTEM_PATH];
+  const info = { image: "host", digest: facts.digest, runtimes: facts.runtimes };
+  return { info, skeleton, mounts, path: path.join(":") };
 }
 
-async function hostFacts(file: string, sources: readonly string[], home: string): Promise<Facts> {
-  const key = sha256(
-    canonicalJson([CURRENT_LAYOUT, sources, home, process.execPath, process.version, await packageTimes()]),
-  );
+interface HostSources {
+  readonly sources: readonly string[];
+  readonly toolchains: readonly HostToolchain[];
+  readonly home: string;
+}
+
+async function hostFacts(file: string, { sources, toolchains, home }: HostSources): Promise<Facts> {
+  const changes = [process.execPath, process.version, toolchains.map(({ key }) => key), await packageTimes()];
+  const key = sha256(canonicalJson([CURRENT_LAYOUT, sources, home, ...changes]));
   const known = await readFile(file, "utf8").then(
     (text) => Facts.safeParse(JSON.parse(text)),
     () => null,
@@ -76,7 +87,7 @@ async function hostFacts(file: string, sources: readonly string[], home: string)
   if (known?.success && known.data.key === key) return known.data;
   const masks: Record<string, string[]> = {};
   for (const source of sources) masks[source] = [...(await unreadable(source)), ...ownFolders(source, home)];
-  const runtimes = await findTools();
+  const runtimes = { ...(await findTools()), ...(await toolsOf(toolchains)) };
   const facts: Facts = { key, masks, runtimes, digest: sha256(canonicalJson([CURRENT_LAYOUT, sources, runtimes])) };
   const part = `${file}.${process.pid}`;
   await writeFile(part, JSON.stringify(facts));
@@ -147,8 +158,7 @@ async function findTools(): Promise<Facts["runtimes"]> {
   const found = await Promise.all(
     Object.entries(TOOLS).map(async ([name, { paths, ask }]) => {
       for (const path of paths) {
-        const answer = await run(path, [...ask], { timeout: 10_000, env: { LANG: "C.UTF-8" } }).catch(() => null);
-        const version = (answer?.stdout || answer?.stderr)?.split("\n")[0]?.trim();
+        const version = await versionOf(path, ask);
         if (version) return [name, { path, version }] as const;
       }
       return null;
@@ -159,6 +169,22 @@ async function findTools(): Promise<Facts["runtimes"]> {
     ...found.filter((entry) => entry !== null),
     ["node", { path: node, version: process.version }],
   ]);
+}
+
+/** Programs of toolchains, asked where they lie and told where they are inside. */
+async function toolsOf(toolchains: readonly HostToolchain[]): Promise<Facts["runtimes"]> {
+  const found: Record<string, { path: string; version: string }> = {};
+  for (const { name, prefix } of toolchains)
+    for (const [tool, { ask }] of Object.entries(TOOLS)) {
+      const version = await versionOf(join(prefix, "bin", tool), ask);
+      if (version) found[tool] = { path: `/opt/${name}/bin/${tool}`, version };
+    }
+  return found;
+}
+
+async function versionOf(path: string, ask: readonly string[]): Promise<string | undefined> {
+  const answer = await run(path, [...ask], { timeout: 10_000, env: { LANG: "C.UTF-8" } }).catch(() => null);
+  return (answer?.stdout || answer?.stderr)?.split("\n")[0]?.trim();
 }
 
 /**
@@ -177,14 +203,9 @@ async function nodeFolder(folder: string): Promise<string | null> {
   const program = join(part, "opt/node/bin/node");
   await mkdir(dirname(program), { recursive: true });
   for (const path of ["", "opt", "opt/node", "opt/node/bin"]) await chmod(join(part, path), 0o755);
-  const readable = ((await stat(process.execPath)).mode & 0o005) === 0o005;
-  const linked =
-    readable &&
-    (await link(process.execPath, program).then(
-      () => true,
-      () => false,
-    ));
-  if (!linked) {
+  // What others may not run gets a mode of its own, so it cannot be a link.
+  if (((await stat(process.execPath)).mode & 0o005) === 0o005) await linkOrCopy(process.execPath, program);
+  else {
     await copyFile(process.execPath, program);
     await chmod(program, 0o755);
   }

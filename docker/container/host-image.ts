@@ -34,7 +34,7 @@ export async function hostContainerImage(engine: Engine, home: string): Promise<
   };
 }
 
-/** Files below the root are mounted one by one (an interpreter at its own path), other mounts as they are. */
+/** Toolchains of the root are mounted as the folders /opt/<name>, other mounts as they are. */
 async function mountFolder(mount: ImageMount): Promise<{ binds: string[]; hidden: string[] }> {
   const hidden: string[] = [];
   for (const mask of mount.masks) {
@@ -45,15 +45,8 @@ async function mountFolder(mount: ImageMount): Promise<{ binds: string[]; hidden
   if (mount.target !== "") return { binds: mount.lowers.map((lower) => `${lower}:${mount.target}:ro`), hidden };
   const binds: string[] = [];
   for (const lower of mount.lowers)
-    for (const path of await filesBelow(lower)) binds.push(`${join(lower, path)}:/${path}:ro`);
+    for (const name of await readdir(join(lower, "opt"))) binds.push(`${join(lower, "opt", name)}:/opt/${name}:ro`);
   return { binds, hidden };
-}
-
-async function filesBelow(folder: string): Promise<string[]> {
-  const entries = await readdir(folder, { recursive: true, withFileTypes: true });
-  return entries
-    .filter((entry) => entry.isFile())
-    .map((entry) => join(entry.parentPath, entry.name).slice(folder.length + 1));
 }
 
 async function importSkeleton(engine: Engine, image: ImageDefinition, tag: string): Promise<string> {
