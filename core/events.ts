@@ -44,7 +44,8 @@ const body = {
     framework_state: Json,
     steps: z.int(),
     wall_used_ms: z.number(),
-    processes_lost: z.int().describe("programs still running that were not carried over"),
+    processes_lost: z.int().nullable().describe("programs that ran and were not carried over; null: not known"),
+    commands_lost: z.array(z.string()).default([]).describe("names of at most 16 of them: untrusted text"),
   }),
   "episode.recovered": z.object({
     from: z.enum(["base", "snapshot"]),

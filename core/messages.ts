@@ -56,6 +56,20 @@ export const StepTokens = z.object({
 });
 export type StepTokens = z.infer<typeof StepTokens>;
 
+/** What happened to an episode beside its steps. Never part of what the policy reads. */
+export const ObservationInfo = z.object({
+  processes_lost: z
+    .int()
+    .nullable()
+    .optional()
+    .describe("programs that ran when the sandbox was given up and are gone since; null: how many is not known"),
+  commands_lost: z
+    .array(z.string())
+    .optional()
+    .describe("names of at most 16 of them, as they called themselves: untrusted text"),
+});
+export type ObservationInfo = z.infer<typeof ObservationInfo>;
+
 export const Observation = z.object({
   conversation: z.string(),
   parent: z.string().nullable().describe("the conversation that spawned this one"),
@@ -64,5 +78,6 @@ export const Observation = z.object({
   messages: z.array(Message),
   tools: z.array(ToolSchema).optional().describe("present only when they changed"),
   done: z.boolean().describe("this conversation takes no more steps"),
+  info: ObservationInfo.optional().describe("present only when there is something to tell"),
 });
 export type Observation = z.infer<typeof Observation>;

@@ -147,12 +147,21 @@ export interface DirectoryEntry extends FileStat {
   readonly rawPath: Uint8Array;
 }
 
+/** Programs of a sandbox, by the names they give themselves: untrusted text, without control characters. */
+export interface Programs {
+  readonly count: number;
+  /** Different names of at most 16 of them, sorted. */
+  readonly commands: readonly string[];
+}
+
 /** A frozen state of files: an image and the layers above it. Data only; the tier holds the layers until it is released. */
 export interface Snapshot {
   readonly id: string;
   readonly image: string;
   /** Content digest of the image's definition. */
   readonly imageDigest: Digest;
+  /** Programs that ran until the freeze ended them. Null when the sandbox could not say. */
+  readonly lost: Programs | null;
 }
 
 export interface ManifestEntry {
@@ -205,6 +214,8 @@ export interface Sandbox extends AsyncDisposable {
   stat(path: string): Promise<FileResult<FileStat>>;
   /** Removes a file or a whole folder; nothing there is `not_found`. */
   remove(path: string): Promise<FileResult<void>>;
+  /** What runs now. Persistent shells do not count (what they started does), nor does what the tier itself runs. */
+  programs(): Promise<Programs>;
   /**
    * Kills every process and turns what was written into a read-only layer. The sandbox is closed by it. The caller
    * releases the snapshot.

@@ -239,7 +239,7 @@ export class ContainerProvider implements SandboxProvider {
     const sandbox = new ContainerSandbox(connection, {
       id: `sb_${owner.replaceAll(/[^A-Za-z0-9._-]/g, "-").slice(0, 48)}-${name}`,
       image: image.info.image,
-      freeze: () => this.#snapshots.freeze(connection, image),
+      freeze: (lost) => this.#snapshots.freeze(connection, image, lost),
       destroy,
       discard: () => this.#inBackground(destroy(), name),
     });

@@ -1,6 +1,7 @@
 import { GymError } from "../../core/errors.ts";
 import type { Snapshot } from "../../core/sandbox.ts";
 import type { AgentConnection } from "../light/agent-connection.ts";
+import { lostPrograms } from "../light/programs.ts";
 import { LightSandbox, type SandboxHome } from "../light/sandbox.ts";
 
 export interface ContainerHome extends SandboxHome {
@@ -22,7 +23,7 @@ export class ContainerSandbox extends LightSandbox {
   /** The agent itself streams the frozen files, so the connection stays until they are here; it starts nothing any more. */
   override async freeze(): Promise<Snapshot> {
     try {
-      return await this.#home.freeze();
+      return await this.#home.freeze(await lostPrograms(this.#connection));
     } finally {
       this.#connection.lose(new GymError("sandbox_unavailable", `sandbox ${this.id} was frozen`));
       this.#home.discard();

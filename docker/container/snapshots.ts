@@ -2,7 +2,7 @@ import { randomBytes } from "node:crypto";
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { GymError } from "../../core/errors.ts";
-import type { Snapshot } from "../../core/sandbox.ts";
+import type { Programs, Snapshot } from "../../core/sandbox.ts";
 import type { AgentConnection } from "../light/agent-connection.ts";
 import { type ArchiveFile, ArchiveWriter, freezeInto } from "./archive-file.ts";
 import { writableRoots } from "./container-options.ts";
@@ -31,7 +31,7 @@ export class ContainerSnapshots {
     return archive;
   }
 
-  async freeze(connection: AgentConnection, image: ContainerImage): Promise<Snapshot> {
+  async freeze(connection: AgentConnection, image: ContainerImage, lost: Programs | null): Promise<Snapshot> {
     const id = `snap_${randomBytes(9).toString("base64url")}`;
     const room = BUDGET - this.#bytes;
     if (room <= 0)
@@ -43,7 +43,7 @@ export class ContainerSnapshots {
     );
     this.#held.set(id, archive);
     this.#bytes += archive.bytes;
-    return { id, image: image.info.image, imageDigest: image.info.digest };
+    return { id, image: image.info.image, imageDigest: image.info.digest, lost };
   }
 
   async release(snapshot: Snapshot): Promise<void> {

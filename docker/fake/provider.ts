@@ -35,11 +35,11 @@ export class FakeProvider implements SandboxProvider {
       image: request.image,
       env: { HOME: "/root", LANG: "C.UTF-8", PATH: "/usr/bin:/bin", ...request.env },
       forget: () => this.#open.delete(sandbox),
-      freeze: () => {
+      freeze: (lost) => {
         this.#open.delete(sandbox);
         const id = `snap_${this.#next++}`;
         this.#snapshots.set(id, tree);
-        return { id, image: request.image, imageDigest: digestOf(request.image) };
+        return { id, image: request.image, imageDigest: digestOf(request.image), lost };
       },
     });
     this.#open.add(sandbox);

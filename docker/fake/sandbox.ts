@@ -5,6 +5,7 @@ import type {
   ExecResult,
   FileResult,
   FileStat,
+  Programs,
   Sandbox,
   SandboxProcess,
   Shell,
@@ -15,6 +16,7 @@ import type {
   SpawnRequest,
 } from "../../core/sandbox.ts";
 import { checkBounds } from "../light/command.ts";
+import { programsOf } from "../light/programs.ts";
 import type { FileTree } from "./file-tree.ts";
 import { absolute, type ShellState } from "./interpreter.ts";
 import { FakeProcess, type FakeRun, newState, runBounded } from "./process.ts";
@@ -23,7 +25,7 @@ export interface FakeHome {
   readonly id: string;
   readonly image: string;
   readonly env: Readonly<Record<string, string>>;
-  freeze(): Snapshot;
+  freeze(lost: Programs): Snapshot;
   forget(): void;
 }
 
@@ -34,6 +36,7 @@ export class FakeSandbox implements Sandbox {
   readonly #tree: FileTree;
   readonly #home: FakeHome;
   readonly #closed = new AbortController();
+  readonly #running = new Map<FakeProcess, string>();
 
   constructor(tree: FileTree, home: FakeHome) {
     this.id = home.id;
@@ -53,7 +56,10 @@ export class FakeSandbox implements Sandbox {
   }
 
   async spawn(request: SpawnRequest): Promise<SandboxProcess> {
-    return new FakeProcess(request, this.#run(request), this.#closed.signal);
+    const started = new FakeProcess(request, this.#run(request), this.#closed.signal);
+    this.#running.set(started, request.argv[0]?.split("/").pop() ?? "");
+    void started.exit.finally(() => this.#running.delete(started)); // exit never rejects
+    return started;
   }
 
   async shell(options: ShellOptions = {}): Promise<Shell> {
@@ -91,10 +97,15 @@ export class FakeSandbox implements Sandbox {
     return this.#at(path, (at) => this.#tree.remove(at));
   }
 
-  async freeze(): Promise<Snapshot> {
+  async programs(): Promise<Programs> {
     this.#check();
+    return programsOf(this.#running.size, [...this.#running.values()]);
+  }
+
+  async freeze(): Promise<Snapshot> {
+    const lost = await this.programs();
     this.#closed.abort();
-    return this.#home.freeze();
+    return this.#home.freeze(lost);
   }
 
   async close(): Promise<void> {

@@ -7,7 +7,7 @@
  * its own program's doing, and the host reports it so.
  *
  * Requests: 'B' base environment, 'E' command, 'I' input, 'C' close input, 'K' kill, 'S' open a shell, 'M' run in it,
- * 'G' read, 'W' write, 'T' stat, 'L' list, 'U' remove, 'P' ping. Answers: 'O' 'R' 'H' output, 'X' end of a command,
+ * 'G' read, 'W' write, 'T' stat, 'L' list, 'U' remove, 'N' programs, 'P' ping. Answers: 'O' 'R' 'H' output, 'X' end of a command,
  * 'i' input taken, 'o' done, 'e' refused with a text, 'D' 'N' 'T' data of files, 'Z' end of a file request.
  */
 #include "agent.h"
@@ -56,6 +56,7 @@ static void serve(struct frame *f) {
     case 'S': return shell_open(f->id, &r);
     case 'M': return shell_run(f->id, &r);
     case 'F': case 'V': case 'v': case 'w': return container_request(f);
+    case 'N': return programs_tell(f->id);
     case 'P': return agent_answer(f->id, 'o', NULL, 0);
     default: return file_request(f);
   }

@@ -100,6 +100,9 @@ int open_inside(const char *path, uint64_t flags, uint64_t mode);
 void file_answer(uint32_t id, int error);
 int exporter_main(void);
 
+/* agent-programs.c */
+void programs_tell(uint32_t id);
+
 /* agent-memory.c */
 uint32_t memory_kills(void);
 double memory_deadline(void);

@@ -8,6 +8,7 @@ import {
   type FileResult,
   type ImageInfo,
   type OpenRequest,
+  type Programs,
   type Sandbox,
   type SandboxCounts,
   type SandboxLimits,
@@ -84,7 +85,7 @@ export class LightProvider implements SandboxProvider {
     const sandbox = new LightSandbox(connection, {
       id: name,
       image: request.image,
-      freeze: () => this.#freeze(host, id, image, layers),
+      freeze: (lost) => this.#freeze(host, id, { image, below: layers, lost }),
       destroy: () => this.#destroy(host, id),
     });
     this.#open.set(id, sandbox);
@@ -212,13 +213,13 @@ export class LightProvider implements SandboxProvider {
     }
   }
 
-  async #freeze(host: HostProcess, id: number, image: ImageDefinition, below: readonly number[]): Promise<Snapshot> {
+  async #freeze(host: HostProcess, id: number, { image, below, lost }: Freezing): Promise<Snapshot> {
     const layer = this.#nextLayer++;
     this.#open.delete(id);
     await host.request("F", new Payload().u32(id).u32(layer));
     host.forget(id);
     const { image: name, digest } = image.info;
-    const snapshot = { id: `snap_${randomBytes(9).toString("base64url")}`, image: name, imageDigest: digest };
+    const snapshot = { id: `snap_${randomBytes(9).toString("base64url")}`, image: name, imageDigest: digest, lost };
     this.#snapshots.add(snapshot, [layer, ...below]);
     return snapshot;
   }
@@ -243,6 +244,12 @@ function boundLimits(limits: SandboxLimits): SandboxLimits {
   const shared = Math.min(memoryBytes / 8, RESERVE);
   const room = Math.max(memoryBytes - RESERVE - shared, 4 * 1024 * 1024);
   return { ...limits, memoryBytes, diskBytes: Math.min(limits.diskBytes, room) };
+}
+
+interface Freezing {
+  readonly image: ImageDefinition;
+  readonly below: readonly number[];
+  readonly lost: Programs | null;
 }
 
 interface SandboxFields {

@@ -5,6 +5,7 @@ import type {
   ExecResult,
   FileResult,
   FileStat,
+  Programs,
   Sandbox,
   SandboxProcess,
   Shell,
@@ -15,6 +16,7 @@ import type {
 import type { AgentConnection } from "./agent-connection.ts";
 import { Command, type RunEnd } from "./command.ts";
 import { SandboxFiles } from "./files.ts";
+import { lostPrograms, runningPrograms } from "./programs.ts";
 import { LightShell } from "./shell.ts";
 
 const DEFAULT_READ = 16 * 1024 * 1024;
@@ -24,7 +26,8 @@ const DEFAULT_ENTRIES = 10_000;
 export interface SandboxHome {
   readonly id: string;
   readonly image: string;
-  freeze(): Promise<Snapshot>;
+  /** `lost`: what runs until then. */
+  freeze(lost: Programs | null): Promise<Snapshot>;
   destroy(): Promise<void>;
 }
 
@@ -96,14 +99,21 @@ export class LightSandbox implements Sandbox {
     return await this.#files.remove(path);
   }
 
+  async programs(): Promise<Programs> {
+    return await runningPrograms(this.#connection);
+  }
+
   async freeze(): Promise<Snapshot> {
-    const frozen = this.#home.freeze();
+    const frozen = lostPrograms(this.#connection).then((lost) => this.#home.freeze(lost));
     this.#closing = frozen.then(
       () => undefined,
       () => undefined,
     );
-    this.#connection.lose(new GymError("sandbox_unavailable", `sandbox ${this.id} was frozen`));
-    return await frozen;
+    try {
+      return await frozen;
+    } finally {
+      this.#connection.lose(new GymError("sandbox_unavailable", `sandbox ${this.id} was frozen`));
+    }
   }
 
   async close(): Promise<void> {

@@ -63,6 +63,27 @@ behaviour("kills what a finished command left behind when it is asked to", async
   await until("the background is gone", async () => (await countOf(sandbox, "sleep")) === 0);
 });
 
+behaviour("counts what shells and commands left running, and not the shells", async ({ sandbox }) => {
+  await using shell = await sandbox.shell();
+  await using other = await sandbox.shell();
+  await other.run("true", { timeoutMs: T });
+  await shell.run("sleep 1000 & (setsid sleep 1000 &)", { timeoutMs: T });
+  await bash(sandbox, "tail -f /dev/null & bash -c 'while :; do read -t 100 <> <(:); done' &");
+  await until("four programs run", async () => (await sandbox.programs()).count === 4);
+  expect((await sandbox.programs()).commands).toEqual(["bash", "sleep", "tail"]);
+});
+
+behaviour("shows names of programs as text without control characters, and not too many", async ({ sandbox }) => {
+  await bash(
+    sandbox,
+    `cp /bin/sleep $'a\n\x1b)( b'; ./a* 1000 & for i in $(seq 40); do cp /bin/sleep n$i; ./n$i 1000 & done`,
+  );
+  await until("they run", async () => (await sandbox.programs()).count === 41);
+  const { commands } = await sandbox.programs();
+  expect(commands).toHaveLength(16);
+  expect(commands[0]).toBe("a??)( b");
+});
+
 behaviour("opens descriptor 3 as a channel that standard output cannot reach", async ({ sandbox }) => {
   const said: string[] = [];
   const running = await sandbox.spawn({

@@ -1,6 +1,6 @@
 import { expect } from "vitest";
 import type { Sandbox, SandboxProvider, Snapshot } from "../../core/sandbox.ts";
-import { codeOf, decode, tarNames } from "./sandbox-tools.ts";
+import { codeOf, decode, tarNames, until } from "./sandbox-tools.ts";
 
 /** What a behaviour may use. Everything it opens beside `sandbox` it closes itself. */
 export interface Bench {
@@ -366,6 +366,25 @@ behaviour("closes a sandbox by freezing it", async ({ provider }) => {
   const snapshot = await sandbox.freeze();
   expect(await codeOf(sandbox.exec({ argv: ["true"], timeoutMs: T }))).toBe("sandbox_unavailable");
   await sandbox.close();
+  await provider.release(snapshot);
+});
+
+behaviour("names the programs that a freeze ends", async ({ provider }) => {
+  const sandbox = await provider.open({ image: "host", owner: "contract" });
+  await sandbox.shell();
+  expect(await sandbox.programs()).toEqual({ count: 0, commands: [] });
+  await sandbox.spawn({ argv: ["sleep", "60"], timeoutMs: 60_000 });
+  await until("sleep runs", async () => (await sandbox.programs()).commands.join() === "sleep");
+  const snapshot = await sandbox.freeze();
+  expect(snapshot.lost).toEqual({ count: 1, commands: ["sleep"] });
+  await provider.release(snapshot);
+});
+
+behaviour("names no program that has ended", async ({ provider }) => {
+  const sandbox = await provider.open({ image: "host", owner: "contract" });
+  await sh(sandbox, "true");
+  const snapshot = await sandbox.freeze();
+  expect(snapshot.lost).toEqual({ count: 0, commands: [] });
   await provider.release(snapshot);
 });
 

@@ -96,6 +96,16 @@ test("a parked episode comes back with its files, folder and variables", { timeo
   expect(await step(id, 2, "echo $COLOUR $PWD; wc -c < raw; ls /workspace")).toBe("blue /workspace/deep/er\n3\ndeep");
 });
 
+test("programs that parking ended are named with the next observation, once", { timeout: DEADLINE_MS }, async () => {
+  const { episode_id: id } = await create();
+  await step(id, 1, "sleep 1000 & tail -f /dev/null &");
+  await gym.client.episode("POST", `/v1/episodes/${id}/snapshot`);
+  const next = (seq: number) => gym.client.episode("POST", `/v1/episodes/${id}/step`, { seq, action: bashStep(":") });
+  const info = { processes_lost: 2, commands_lost: ["sleep", "tail"] };
+  expect((await next(2)).observations[0]?.info).toEqual(info);
+  expect((await next(3)).observations[0]?.info).toBeUndefined();
+});
+
 test("children of a fork go on by themselves", { timeout: DEADLINE_MS }, async () => {
   const { episode_id: id } = await create();
   await step(id, 1, "echo shared > f; export WHO=parent");

@@ -1,6 +1,8 @@
 import { afterAll, beforeAll, expect, test } from "vitest";
 import * as api from "../../core/api.ts";
 import { PROBLEM_STATUS, type ProblemCode, ProblemError } from "../../core/errors.ts";
+import { EVENT_TYPES } from "../../core/events.ts";
+import { Observation, ObservationInfo } from "../../core/messages.ts";
 import { API_ROLES } from "../../core/records.ts";
 import { ROUTES, type RouteKey } from "../../server/auth/routes.ts";
 import { call, type Lab, openLab } from "./lab.ts";
@@ -118,6 +120,40 @@ test("every role that is not listed is refused on every route, and nobody gets i
     }
   }
   expect(looked).toBeGreaterThan(150);
+});
+
+test("what an observation carries is as pinned", () => {
+  const optional = { tools: false, info: false };
+  expect(Object.fromEntries(Object.keys(Observation.shape).map((key) => [key, !(key in optional)]))).toEqual({
+    conversation: true,
+    parent: true,
+    next_seq: true,
+    mode: true,
+    messages: true,
+    tools: false,
+    done: true,
+    info: false,
+  });
+  expect(Object.keys(ObservationInfo.shape)).toEqual(["processes_lost", "commands_lost"]);
+});
+
+test("types of events are as pinned", () => {
+  expect(EVENT_TYPES).toEqual([
+    "episode.created",
+    "term.granted",
+    "sandbox.opened",
+    "framework.opened",
+    "step.accepted",
+    "tool.ran",
+    "step.observed",
+    "context.compacted",
+    "episode.parked",
+    "episode.recovered",
+    "submission.frozen",
+    "verdict.recorded",
+    "reward.committed",
+    "episode.ended",
+  ]);
 });
 
 test("codes of problems and their status are as pinned", () => {

@@ -2,6 +2,7 @@ import { GymError } from "../../core/errors.ts";
 import type {
   ExecRequest,
   ExecResult,
+  Programs,
   Sandbox,
   SandboxProcess,
   Shell,
@@ -70,6 +71,10 @@ export class GuardedSandbox implements Sandbox {
 
   remove(path: string): ReturnType<Sandbox["remove"]> {
     return this.#inner.remove(path).catch(attribute);
+  }
+
+  programs(): Promise<Programs> {
+    return this.#inner.programs().catch(attribute);
   }
 
   freeze(): Promise<Snapshot> {

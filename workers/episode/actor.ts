@@ -1,7 +1,7 @@
 import type { StopReason } from "../../core/episode.ts";
 import { GymError } from "../../core/errors.ts";
 import type { StepObserved, StepRefusal, WorkerMail } from "../../core/mail.ts";
-import type { Action } from "../../core/messages.ts";
+import type { Action, ObservationInfo } from "../../core/messages.ts";
 import { type Asker, bodyDigest, Conversation, type StepMail } from "./conversation.ts";
 import {
   describeFailure,
@@ -12,7 +12,7 @@ import {
   isJudged,
   notifyState,
 } from "./ending.ts";
-import { StepCut } from "./limits.ts";
+import { limitReached, StepCut } from "./limits.ts";
 import { parkWorkspace } from "./parking.ts";
 import { type Performed, perform } from "./perform.ts";
 import type { ActorParts } from "./session.ts";
@@ -43,11 +43,14 @@ export class EpisodeActor {
   #running: AbortController | null = null;
   #idleSince = Date.now();
   #mayPark = true;
+  /** Told with the next observation. */
+  #info: ObservationInfo | null;
 
   constructor(parts: ActorParts) {
     this.#parts = parts;
     this.#steps = parts.start.steps;
     this.#wallUsedMs = parts.start.wallUsedMs;
+    this.#info = parts.start.info;
     this.#main.startAt(parts.start.nextSeq);
   }
 
@@ -145,6 +148,7 @@ export class EpisodeActor {
       if (parked.status === "kept") {
         this.#parts = { ...this.#parts, sandbox: parked.sandbox, session: parked.session };
         this.#mayPark = false;
+        this.#info = parked.info ?? this.#info;
         this.#phase = "live";
         return false;
       }
@@ -262,25 +266,21 @@ export class EpisodeActor {
   }
 
   #observe(mail: StepMail, { turn, stop }: Performed, elapsedMs: number): StepObserved {
-    const reason = stop ?? this.#limitReached();
-    const toolMs = Math.min(this.#parts.meter.toolMs, elapsedMs);
+    const { record, meter } = this.#parts;
+    const reason = stop ?? limitReached(record.limits, { ...this.#used(), outputBytes: meter.outputBytes });
+    const info = this.#info;
+    this.#info = null;
+    const toolMs = Math.min(meter.toolMs, elapsedMs);
     return {
       conversation: mail.conversation,
       seq: mail.seq,
-      observations: [observationOf(turn, mail, reason !== null)],
+      observations: [observationOf(turn, mail, { done: reason !== null, info })],
       tool_ms: round(toolMs),
       own_ms: round(elapsedMs - toolMs),
       ...this.#used(),
       stop_reason: reason,
       state: reason === null ? "ready" : isJudged(reason) ? "verifying" : "done",
     };
-  }
-
-  #limitReached(): StopReason | null {
-    const { limits } = this.#parts.record;
-    if (this.#steps >= limits.steps) return "step_limit";
-    if (this.#wallUsedMs >= limits.wall_s * 1000) return "wall_limit";
-    return this.#parts.meter.outputBytes > limits.output_bytes ? "output_limit" : null;
   }
 
   async #setState(state: "ready" | "running"): Promise<void> {

@@ -46,6 +46,7 @@ export async function boot(request: BootRequest): Promise<EpisodeActor> {
       nextSeq: history.nextSeq,
       steps: history.steps,
       wallUsedMs: history.wallUsedMs + performance.now() - started,
+      info: history.lost,
     };
     const actor = new EpisodeActor({ ...parts, start });
     await notifyState(deps, ready, journal.last, "state");
@@ -85,7 +86,7 @@ async function announceOpening(
   started: number,
 ): Promise<void> {
   const image = await deps.provider.image(task.image);
-  const observation = observationOf(session.opening, { conversation: "main", seq: 0 }, false);
+  const observation = observationOf(session.opening, { conversation: "main", seq: 0 }, { done: false, info: null });
   const bootMs = elapsed(started);
   await journal.append(
     {

@@ -40,7 +40,8 @@ const parked = (steps: number): EventBody => ({
   framework_state: { cwd: "/" },
   steps,
   wall_used_ms: 0,
-  processes_lost: 0,
+  processes_lost: 1,
+  commands_lost: ["sleep"],
 });
 
 test("an episode without events has nothing behind it", () => {
@@ -64,6 +65,13 @@ test("replays only what came after it was parked last", () => {
   const history = historyOf(log(opened, accepted(1), observed(1), parked(1), accepted(2), observed(2)));
   expect(history.parked).toEqual({ snapshot: digest, frameworkState: { cwd: "/" } });
   expect(history.replay.map((step) => step.accepted.seq)).toEqual([2]);
+});
+
+test("programs that ended when it was parked are told once, with the next observation", () => {
+  const lost = { processes_lost: 1, commands_lost: ["sleep"] };
+  expect(historyOf(log(opened, accepted(1), observed(1), parked(1))).lost).toEqual(lost);
+  expect(historyOf(log(opened, accepted(1), observed(1), parked(1), accepted(2))).lost).toEqual(lost);
+  expect(historyOf(log(opened, accepted(1), observed(1), parked(1), accepted(2), observed(2))).lost).toBeNull();
 });
 
 test("a step that was accepted and not answered is due now", () => {

@@ -2,8 +2,9 @@ import type { StopReason } from "../../core/episode.ts";
 import type { EpisodeEvent } from "../../core/events.ts";
 import type { Digest } from "../../core/ids.ts";
 import type { Json } from "../../core/json.ts";
-import type { Observation } from "../../core/messages.ts";
+import type { Observation, ObservationInfo } from "../../core/messages.ts";
 import type { StepMail } from "./conversation.ts";
+import { lostInfo } from "./step-events.ts";
 
 type Accepted = Extract<EpisodeEvent, { type: "step.accepted" }>;
 type Observed = Extract<EpisodeEvent, { type: "step.observed" }>;
@@ -20,6 +21,8 @@ export interface History {
   readonly opened: boolean;
   /** The last parked state. */
   readonly parked: { readonly snapshot: Digest; readonly frameworkState: Json } | null;
+  /** Programs that ended when it was parked last, while no observation has told of it; null: none. */
+  readonly lost: ObservationInfo | null;
   /** Steps to replay on top of it, in order, all answered. */
   readonly replay: readonly LoggedStep[];
   /** Accepted and not answered: to be run now. */
@@ -42,13 +45,18 @@ export function historyOf(events: readonly EpisodeEvent[]): History {
   const frozen = events.findLast((event) => event.type === "submission.frozen");
   const answered = (step: Accepted) =>
     observed.find((o) => o.conversation === step.conversation && o.seq === step.seq) ?? null;
-  const since = events.slice(parkedAt + 1).filter((event) => event.type === "step.accepted");
+  const sinceParked = events.slice(parkedAt + 1);
+  const since = sinceParked.filter((event) => event.type === "step.accepted");
   const lastAccepted = accepted.at(-1);
   return {
     opened: events.some((event) => event.type === "framework.opened"),
     parked:
       parkedEvent?.type === "episode.parked"
         ? { snapshot: parkedEvent.snapshot, frameworkState: parkedEvent.framework_state }
+        : null,
+    lost:
+      parkedEvent?.type === "episode.parked" && !sinceParked.some((event) => event.type === "step.observed")
+        ? lostInfo(parkedEvent.processes_lost, parkedEvent.commands_lost)
         : null,
     replay: since
       .map((step) => ({ accepted: step, observed: answered(step) }))

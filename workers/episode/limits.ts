@@ -14,6 +14,16 @@ export class StepCut extends Error {
   }
 }
 
+/** The limit that a finished step used up; null when the episode may go on. */
+export function limitReached(
+  limits: EpisodeLimits,
+  used: { readonly steps: number; readonly wall_used_ms: number; readonly outputBytes: number },
+): StopReason | null {
+  if (used.steps >= limits.steps) return "step_limit";
+  if (used.wall_used_ms >= limits.wall_s * 1000) return "wall_limit";
+  return used.outputBytes > limits.output_bytes ? "output_limit" : null;
+}
+
 /** Aborts `controller` when a running step uses up the episode's wall time or output. Dispose it when the step is over. */
 export function watchLimits(
   limits: EpisodeLimits,

@@ -53,6 +53,7 @@ export function meteredSandbox(inner: Sandbox, meter: Meter): Sandbox {
     list: (...args) => timed(() => inner.list(...args)),
     stat: (path) => timed(() => inner.stat(path)),
     remove: (path) => timed(() => inner.remove(path)),
+    programs: () => inner.programs(),
     freeze: () => inner.freeze(),
     close: () => inner.close(),
     [Symbol.asyncDispose]: () => inner.close(),

@@ -2,6 +2,7 @@ import type { EpisodeRecord } from "../../core/episode.ts";
 import { GymError } from "../../core/errors.ts";
 import type { Framework, FrameworkSession } from "../../core/framework.ts";
 import type { Json } from "../../core/json.ts";
+import type { ObservationInfo } from "../../core/messages.ts";
 import type { Sandbox } from "../../core/sandbox.ts";
 import type { Task } from "../../core/task.ts";
 import { taskView } from "../../environments/task-view.ts";
@@ -21,8 +22,13 @@ export interface ActorParts {
   readonly sandbox: Sandbox;
   readonly session: FrameworkSession;
   readonly meter: Meter;
-  /** What this episode has behind it, boot included. */
-  readonly start: { readonly nextSeq: number; readonly steps: number; readonly wallUsedMs: number };
+  /** What this episode has behind it, boot included; `info` is told with its next observation. */
+  readonly start: {
+    readonly nextSeq: number;
+    readonly steps: number;
+    readonly wallUsedMs: number;
+    readonly info: ObservationInfo | null;
+  };
 }
 
 export const openFramework = (

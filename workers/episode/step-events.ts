@@ -1,5 +1,5 @@
 import type { Turn } from "../../core/framework.ts";
-import type { Observation } from "../../core/messages.ts";
+import type { Observation, ObservationInfo } from "../../core/messages.ts";
 import { bodyDigest, type StepMail } from "./conversation.ts";
 
 export const acceptedEvent = (mail: StepMail) => ({
@@ -11,7 +11,15 @@ export const acceptedEvent = (mail: StepMail) => ({
   ...(mail.tokens === undefined ? {} : { tokens: mail.tokens }),
 });
 
-export function observationOf(turn: Turn, mail: Pick<StepMail, "conversation" | "seq">, done: boolean): Observation {
+/** Tells of programs that ended with their sandbox; null when there were none. */
+export const lostInfo = (count: number | null, commands: readonly string[]): ObservationInfo | null =>
+  count === 0 ? null : { processes_lost: count, commands_lost: [...commands] };
+
+export function observationOf(
+  turn: Turn,
+  mail: Pick<StepMail, "conversation" | "seq">,
+  { done, info }: { readonly done: boolean; readonly info: ObservationInfo | null },
+): Observation {
   return {
     conversation: mail.conversation,
     parent: null,
@@ -20,6 +28,7 @@ export function observationOf(turn: Turn, mail: Pick<StepMail, "conversation" | 
     messages: [...turn.messages],
     ...(turn.tools === undefined ? {} : { tools: [...turn.tools] }),
     done,
+    ...(info === null ? {} : { info }),
   };
 }
 

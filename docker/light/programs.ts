@@ -1,0 +1,36 @@
+import type { Programs } from "../../core/sandbox.ts";
+import type { AgentConnection } from "./agent-connection.ts";
+import { Payload, PayloadReader } from "./frames.ts";
+
+/** Different names that are kept: enough to recognise what was lost. */
+const MOST_NAMES = 16;
+/** The kernel keeps 15 bytes of a program's name. */
+const MOST_NAME_CHARS = 15;
+/** A sandbox too busy to say within this what runs in it is frozen without being asked again. */
+const ANSWER_MS = 1_000;
+
+/** The programs of a list of names, as a caller may show them: a program chooses its own name. */
+export function programsOf(count: number, names: readonly string[]): Programs {
+  const shown = names.map((name) => name.replaceAll(/[\p{C}\ufffd]/gu, "?").slice(0, MOST_NAME_CHARS));
+  return { count, commands: [...new Set(shown)].sort().slice(0, MOST_NAMES) };
+}
+
+/** Asks the agent. */
+export async function runningPrograms(connection: AgentConnection): Promise<Programs> {
+  const reader = new PayloadReader(await connection.request("N", new Payload()));
+  const count = reader.u32();
+  const names = Array.from({ length: reader.u32() }, () => reader.bytes().toString());
+  return programsOf(count, names);
+}
+
+/** The same for a sandbox that is about to be frozen: null when it cannot say. */
+export async function lostPrograms(connection: AgentConnection): Promise<Programs | null> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<null>((resolve) => {
+    timer = setTimeout(resolve, ANSWER_MS, null);
+  });
+  const asked = runningPrograms(connection).catch(() => null); // its end is told by the freeze itself
+  const lost = await Promise.race([asked, late]);
+  clearTimeout(timer);
+  return lost;
+}
