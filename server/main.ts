@@ -29,7 +29,7 @@ async function main(): Promise<void> {
   });
   const tokenFile = await ensureOperatorToken(store, config.home);
   const queues = openQueues({ url });
-  const mailbox = openMailbox({ redis });
+  const mailbox = openMailbox({ redis, blobs: store });
   const loop = loopGauge();
   const presence = announce({
     redis,
@@ -44,7 +44,7 @@ async function main(): Promise<void> {
     log,
     metrics: openMetrics(),
     catalog: openCatalog({ home: config.home, store }),
-    readMail: (onMail) => readMailbox({ url, kind: "server", id: serverId, onMail, log }),
+    readMail: (onMail) => readMailbox({ url, kind: "server", id: serverId, onMail, blobs: store, log }),
     workers: () => presences(redis, "worker"),
     checkRedis: () => checkRedis(redis),
     loopP99: () => loop.last(),

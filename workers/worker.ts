@@ -50,7 +50,7 @@ export async function startWorker({ config, redisUrl, provider, log }: WorkerOpt
     log,
   });
   const queues = openQueues({ url: redisUrl });
-  const mailbox = openMailbox({ redis });
+  const mailbox = openMailbox({ redis, blobs: store });
   const live = new LiveEpisodes(mailbox);
   const tasks = openSharedCatalog({ home: config.home, store });
   const deps: WorkerDeps = {
@@ -73,6 +73,7 @@ export async function startWorker({ config, redisUrl, provider, log }: WorkerOpt
     url: redisUrl,
     kind: "worker",
     id: workerId,
+    blobs: store,
     log,
     onMail: (letter) => live.deliver(letter),
   });

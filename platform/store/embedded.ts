@@ -7,6 +7,7 @@ import { blobFiles, installationSecret } from "./blob-files.ts";
 import { Database } from "./database.ts";
 import { EpisodeTable } from "./episode-table.ts";
 import { EventReader } from "./event-reader.ts";
+import { type StoredEvents, withLargeEvents } from "./large-events.ts";
 import { recover } from "./recover.ts";
 import { eventLine, recordLine } from "./segment-line.ts";
 import { SegmentWriter } from "./segment-writer.ts";
@@ -50,6 +51,11 @@ export async function openEmbeddedStore({ dir, processId, log, now }: EmbeddedSt
   });
   await recover({ database, table, dir: segments, log });
   const reader = new EventReader(segments, (id) => segmentsOf.all(id).map((row) => String(row.name)));
+  const blobs = blobFiles(join(dir, "blobs"));
+  const events: StoredEvents = {
+    append: (batch) => writer.append(batch.map(eventLine)),
+    events: (id, query) => reader.events(id, query),
+  };
   const admin = adminTables({ database, secret: () => installationSecret(dir), now });
   let closing: Promise<void> | null = null;
   const closeAll = async () => {
@@ -73,9 +79,8 @@ export async function openEmbeddedStore({ dir, processId, log, now }: EmbeddedSt
     completions: (filter, page) => table.completions(filter, page),
     addVerdict: (id, verdict) => table.addVerdict(id, verdict),
     verdicts: (id) => table.verdicts(id),
-    append: (events) => writer.append(events.map(eventLine)),
-    events: (id, query) => reader.events(id, query),
-    ...blobFiles(join(dir, "blobs")),
+    ...withLargeEvents(events, blobs),
+    ...blobs,
     ...admin,
     ...taskTable(database),
     close,

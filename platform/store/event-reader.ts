@@ -1,10 +1,10 @@
 import { join } from "node:path";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { GymError } from "../../core/errors.ts";
-import { EpisodeEvent, foldTerms } from "../../core/events.ts";
+import { foldTerms } from "../../core/events.ts";
 import type { EpisodeId } from "../../core/ids.ts";
-import type { EventPage } from "../../core/store.ts";
 import { choosePage, type EventQuery } from "./event-page.ts";
+import { parseStoredEvent, type StoredEvent, type StoredEvents } from "./large-events.ts";
 import { SegmentFile } from "./segment-file.ts";
 import type { IndexEntry } from "./segment-line.ts";
 
@@ -33,7 +33,7 @@ export class EventReader {
   }
 
   /** Which events there are is decided on the index alone; only those of the page are read. */
-  async events(id: EpisodeId, query: EventQuery = {}): Promise<EventPage> {
+  async events(id: EpisodeId, query: EventQuery = {}): ReturnType<StoredEvents["events"]> {
     const files = this.#segmentsOf(id).map((name) => this.file(name));
     for (const file of files) file.users++;
     try {
@@ -82,8 +82,8 @@ function foundIn(files: readonly SegmentFile[], id: EpisodeId, after: number | u
   return foldTerms(found.filter((entry) => entry.type !== "record"));
 }
 
-async function readEvents(page: readonly Found[]): Promise<EpisodeEvent[]> {
-  const events = new Map<Found, EpisodeEvent>();
+async function readEvents(page: readonly Found[]): Promise<StoredEvent[]> {
+  const events = new Map<Found, StoredEvent>();
   let sinceTurn = 0;
   for (const span of spans(page)) {
     const [first] = span.lines;
@@ -98,10 +98,10 @@ async function readEvents(page: readonly Found[]): Promise<EpisodeEvent[]> {
   return page.flatMap((entry) => events.get(entry) ?? []);
 }
 
-function parseEvent(bytes: Buffer, line: Found, start: number): EpisodeEvent {
+function parseEvent(bytes: Buffer, line: Found, start: number): StoredEvent {
   const at = line.offset - start;
   try {
-    return EpisodeEvent.parse(JSON.parse(bytes.toString("utf8", at, at + line.length)));
+    return parseStoredEvent(JSON.parse(bytes.toString("utf8", at, at + line.length)));
   } catch (error) {
     throw new GymError(
       "store_failed",

@@ -1,7 +1,8 @@
 import * as z from "zod";
 import { EpisodeRecord } from "../../core/episode.ts";
-import { type EpisodeEvent, EVENT_TYPES, type EventType } from "../../core/events.ts";
+import { EVENT_TYPES, type EventType } from "../../core/events.ts";
 import { Digest } from "../../core/ids.ts";
+import type { StoredEvent } from "./large-events.ts";
 
 /**
  * A segment is a file of JSON lines that only grows. A line is an event, or a copy of an episode's record (made when the
@@ -34,7 +35,7 @@ export interface NewLine {
   readonly bytes: Buffer;
 }
 
-export function eventLine(event: EpisodeEvent): NewLine {
+export function eventLine(event: StoredEvent): NewLine {
   return { episodeId: event.episode_id, head: headOf(event), bytes: Buffer.from(`${JSON.stringify(event)}\n`) };
 }
 
@@ -46,9 +47,9 @@ export function recordLine(record: EpisodeRecord, bodyDigest: Digest): NewLine {
 
 type Head = Omit<IndexEntry, "offset" | "length">;
 
-function headOf(event: EpisodeEvent): Head {
+function headOf(event: StoredEvent): Head {
   const head = { episodeId: event.episode_id, type: event.type, n: event.n, term: event.term };
-  return event.type === "term.granted" ? { ...head, from_n: event.from_n } : head;
+  return "from_n" in event ? { ...head, from_n: event.from_n } : head;
 }
 
 const Peek = z.union([

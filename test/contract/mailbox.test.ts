@@ -1,10 +1,15 @@
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { pino } from "pino";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
-import { newEpisodeId } from "../../core/ids.ts";
+import { newEpisodeId, sha256 } from "../../core/ids.ts";
 import type { Presence, ServerMail, WorkerMail } from "../../core/mail.ts";
+import type { BlobStore } from "../../core/store.ts";
 import { type Mailbox, type MailReader, openMailbox, readMailbox } from "../../platform/mailbox.ts";
 import { type Announcement, announce, forgetPresence, presences } from "../../platform/presence.ts";
 import { connectRedis, type Redis } from "../../platform/redis.ts";
+import { blobFiles } from "../../platform/store/blob-files.ts";
 import { openTestRedis, type TestRedis } from "../test-redis.ts";
 
 const log = pino({ level: "silent" });
@@ -12,24 +17,29 @@ const DEADLINE = { timeout: 10_000, interval: 10 };
 let server: TestRedis;
 let redis: Redis;
 let mailbox: Mailbox;
+let dir: string;
+let blobs: BlobStore;
 const readers: MailReader[] = [];
 const announcements: Announcement[] = [];
 
 beforeEach(async () => {
   server = await openTestRedis();
+  dir = await mkdtemp(join(tmpdir(), "polygym-mail-"));
   redis = connectRedis(server.url);
-  mailbox = openMailbox({ redis });
+  blobs = blobFiles(join(dir, "blobs"));
+  mailbox = openMailbox({ redis, blobs });
 });
 afterEach(async () => {
   for (const reader of readers.splice(0)) await reader.close();
   for (const announcement of announcements.splice(0)) await announcement.close();
   redis.disconnect();
   await server[Symbol.asyncDispose]();
+  await rm(dir, { recursive: true });
 });
 
 function read(id: string): ServerMail[] {
   const got: ServerMail[] = [];
-  readers.push(readMailbox({ url: server.url, kind: "server", id, log, onMail: (mail) => void got.push(mail) }));
+  readers.push(readMailbox({ url: server.url, kind: "server", id, blobs, log, onMail: (mail) => void got.push(mail) }));
   return got;
 }
 
@@ -86,11 +96,7 @@ test("what was handled is taken out, and a mailbox expires", async () => {
   expect(await redis.pttl("reply:server_a")).toBeGreaterThan(0);
 });
 
-test("a step reaches its worker whole", async () => {
-  const got: WorkerMail[] = [];
-  readers.push(
-    readMailbox({ url: server.url, kind: "worker", id: "worker_a", log, onMail: (mail) => void got.push(mail) }),
-  );
+test("a long step reaches its worker whole, and Redis holds none of it", async () => {
   const mail: WorkerMail = {
     type: "step",
     episode_id: newEpisodeId(),
@@ -103,6 +109,12 @@ test("a step reaches its worker whole", async () => {
     tokens: { completion_ids: [1, 2, 3] },
   };
   await mailbox.toWorker("worker_a", mail);
+  const entries = await redis.xrange("mail:worker_a", "-", "+");
+  expect(entries).toHaveLength(1);
+  expect(JSON.stringify(entries).length).toBeLessThan(1024);
+  const got: WorkerMail[] = [];
+  const onMail = (letter: WorkerMail) => void got.push(letter);
+  readers.push(readMailbox({ url: server.url, kind: "worker", id: "worker_a", blobs, log, onMail }));
   await vi.waitFor(() => expect(got).toEqual([mail]), DEADLINE);
 });
 
@@ -116,7 +128,8 @@ test("a letter that cannot be read, or whose handling fails, holds up no other",
   };
   await redis.xadd("reply:server_a", "*", "mail", "{no json");
   await redis.xadd("reply:server_a", "*", "mail", '{"type":"unheard of"}');
-  readers.push(readMailbox({ url: server.url, kind: "server", id: "server_a", log, onMail }));
+  await redis.xadd("reply:server_a", "*", "blob", sha256("never stored"));
+  readers.push(readMailbox({ url: server.url, kind: "server", id: "server_a", blobs, log, onMail }));
   for (const mail of letters(3)) await mailbox.toServer("server_a", mail);
   await vi.waitFor(() => expect(seen).toEqual(["job_0", "job_1", "job_2"]), DEADLINE);
   await vi.waitFor(async () => expect(await redis.xlen("reply:server_a")).toBe(0), DEADLINE);

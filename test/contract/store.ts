@@ -261,6 +261,19 @@ export function storeContract(name: string, openSpace: () => Promise<StoreSpace>
       expect(page.next).toBe(0);
     });
 
+    test("an event of a megabyte is read as it was written, and keeps its place among small ones", async () => {
+      const id = newEpisodeId();
+      const text = "ü\0".repeat(250_000);
+      const small = (n: number) => note({ id, n }, `small ${n}`);
+      const large = (n: number) => note({ id, n }, `${n} ${text}`);
+      const written = [small(0), large(1), small(2), large(3), small(4)];
+      await Promise.all(written.map((event) => store.append([event])));
+      expect((await other.events(id)).events).toEqual(written);
+      const first = await other.events(id, { maxBytes: 100_000 });
+      expect(first.events.length).toBeLessThan(written.length);
+      expect((await other.events(id, { after: first.next ?? -1 })).events).toEqual(written.slice(first.events.length));
+    });
+
     test("many appends at once are all durable and in order per episode", async () => {
       const ids = Array.from({ length: 50 }, () => newEpisodeId());
       await Promise.all(

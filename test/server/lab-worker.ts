@@ -49,11 +49,12 @@ export async function startLabWorker(options: LabOptions): Promise<LabWorker> {
   const redis = connectRedis(options.url);
   const queues = openQueues({ url: options.url });
   const id = newProcessId("worker");
-  const lab = new Lab(options, id, openMailbox({ redis }), queues);
+  const lab = new Lab(options, id, openMailbox({ redis, blobs: options.store }), queues);
   const mail = readMailbox({
     url: options.url,
     kind: "worker",
     id,
+    blobs: options.store,
     log: options.log,
     onMail: (letter) => lab.deliver(letter),
   });

@@ -39,7 +39,7 @@ export async function openLab(): Promise<Lab> {
   const redis = connectRedis(url);
   const store = await openStore({ dir: config.storeDir, processId: config.processId, log });
   const queues = openQueues({ url });
-  const mailbox = openMailbox({ redis });
+  const mailbox = openMailbox({ redis, blobs: store });
   const serverId = config.processId;
   const presence = announce({
     redis,
@@ -72,7 +72,7 @@ export async function openLab(): Promise<Lab> {
     log,
     metrics: openMetrics(),
     catalog: labCatalog,
-    readMail: (onMail) => readMailbox({ url, kind: "server", id: serverId, onMail, log }),
+    readMail: (onMail) => readMailbox({ url, kind: "server", id: serverId, onMail, blobs: store, log }),
     workers: () => presences(redis, "worker"),
     checkRedis: () => checkRedis(redis),
     loopP99: () => 0,

@@ -1,8 +1,8 @@
 import { GymError } from "../../../core/errors.ts";
-import { EpisodeEvent, foldTerms } from "../../../core/events.ts";
+import { foldTerms } from "../../../core/events.ts";
 import type { EpisodeId } from "../../../core/ids.ts";
-import type { EventStore } from "../../../core/store.ts";
 import { choosePage, type EventQuery } from "../event-page.ts";
+import { parseStoredEvent, type StoredEvent, type StoredEvents } from "../large-events.ts";
 import type { Connection, Row } from "./connection.ts";
 
 /** One statement carries no more, so that it stays far from its time limit. */
@@ -25,14 +25,14 @@ const BODIES = `
   JOIN events AS e ON e.episode_id = $1 AND e.n = wanted.n AND e.term = wanted.term ORDER BY e.n`;
 
 interface Writing {
-  readonly events: readonly EpisodeEvent[];
+  readonly events: readonly StoredEvent[];
   readonly texts: readonly string[];
   readonly bytes: number;
   readonly done: PromiseWithResolvers<void>;
 }
 
 /** Events as rows. Appends made while one is under way share the next statement, and with it its commit. */
-export class EventRows implements EventStore {
+export class EventRows implements StoredEvents {
   readonly #connection: Connection;
   #waiting: Writing[] = [];
   #writer: Promise<void> | null = null;
@@ -42,7 +42,7 @@ export class EventRows implements EventStore {
     this.#connection = connection;
   }
 
-  async append(events: readonly EpisodeEvent[]): Promise<void> {
+  async append(events: readonly StoredEvent[]): Promise<void> {
     if (this.#closed) throw new GymError("store_failed", "the store is closed");
     if (events.length === 0) return;
     const texts = events.map((event) => JSON.stringify(event));
@@ -104,7 +104,7 @@ function columnsOf(batch: readonly Writing[]): unknown[][] {
     events.map((event) => event.episode_id),
     events.map((event) => event.n),
     events.map((event) => event.term),
-    events.map((event) => (event.type === "term.granted" ? event.from_n : null)),
+    events.map((event) => ("from_n" in event ? event.from_n : null)),
     events.map((event) => event.type),
     texts.map((text) => Buffer.byteLength(text)),
     texts,
@@ -116,9 +116,9 @@ function headOf(row: Row) {
   return row.from_n === null ? head : { ...head, from_n: Number(row.from_n) };
 }
 
-function parseEvent(id: EpisodeId, row: Row): EpisodeEvent {
+function parseEvent(id: EpisodeId, row: Row): StoredEvent {
   try {
-    return EpisodeEvent.parse(JSON.parse(String(row.event)));
+    return parseStoredEvent(JSON.parse(String(row.event)));
   } catch (error) {
     throw new GymError("store_failed", `an event of ${id} cannot be read`, { cause: error });
   }

@@ -1,5 +1,6 @@
 import type { Store } from "../../../core/store.ts";
 import type { Logger } from "../../log.ts";
+import { withLargeEvents } from "../large-events.ts";
 import { adminRows } from "./admin-rows.ts";
 import { blobRows } from "./blob-rows.ts";
 import { Connection } from "./connection.ts";
@@ -34,6 +35,7 @@ export async function openPostgresStore(options: PostgresStoreOptions): Promise<
   }
   const episodes = new EpisodeRows(connection, now);
   const events = new EventRows(connection);
+  const blobs = blobRows({ connection, sharedDir: blobsDir });
   let closing: Promise<void> | null = null;
   const closeAll = async () => {
     await events.close();
@@ -55,9 +57,8 @@ export async function openPostgresStore(options: PostgresStoreOptions): Promise<
     completions: (filter, page) => episodes.completions(filter, page),
     addVerdict: (id, verdict) => episodes.addVerdict(id, verdict),
     verdicts: (id) => episodes.verdicts(id),
-    append: (batch) => events.append(batch),
-    events: (id, query) => events.events(id, query),
-    ...blobRows({ connection, sharedDir: blobsDir }),
+    ...withLargeEvents(events, blobs),
+    ...blobs,
     ...adminRows({ connection, now }),
     ...taskRows(connection),
     close,
