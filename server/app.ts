@@ -3,7 +3,7 @@ import swagger from "@fastify/swagger";
 import { jsonSchemaTransform, type ZodTypeProvider } from "@fastify/type-provider-zod";
 import websocket from "@fastify/websocket";
 import Fastify, { type FastifyBaseLogger, type FastifyInstance, LogController } from "fastify";
-import type * as z from "zod";
+import * as z from "zod";
 import { MAX_BODY_BYTES } from "../core/api.ts";
 import { ProblemError } from "../core/errors.ts";
 import { registerGuard } from "./auth/guard.ts";
@@ -127,7 +127,9 @@ function registerBodies(app: App): void {
     async (_request: unknown, text: string | Buffer) => (text.length === 0 ? undefined : parseJson(String(text))),
   );
   app.setValidatorCompiler<z.ZodType>(({ schema, httpPart }) => (value: unknown) => {
-    const parsed = schema.safeParse(value);
+    // A misspelt parameter would answer something else than what was asked for.
+    const strict = httpPart === "querystring" && schema instanceof z.ZodObject ? schema.strict() : schema;
+    const parsed = strict.safeParse(value);
     if (parsed.success) return { value: parsed.data };
     const detail = describeIssues(parsed.error.issues, httpPart ?? "body");
     const missing = httpPart === "body" && value === undefined;

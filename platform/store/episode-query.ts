@@ -42,7 +42,9 @@ const MAX_LIMIT = 1_000;
 export const pageLimit = (limit: number | undefined): number =>
   Math.max(1, Math.min(limit ?? DEFAULT_LIMIT, MAX_LIMIT));
 
-/** A cursor is the number of a row. One that is none begins at the start. */
+/** A cursor is the number of a row; null is the start. */
 export function cursorNumber(cursor: string | undefined): number | null {
-  return cursor !== undefined && /^\d{1,15}$/.test(cursor) ? Number(cursor) : null;
+  if (cursor === undefined) return null;
+  if (!/^\d{1,15}$/.test(cursor)) throw new RangeError(`a cursor is the next of a page, got ${JSON.stringify(cursor)}`);
+  return Number(cursor);
 }

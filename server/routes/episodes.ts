@@ -85,6 +85,10 @@ const LookQuery = WaitQuery.extend({
 });
 
 const ListQuery = PageQuery.extend({
+  after: z
+    .string()
+    .regex(/^\d{1,15}$/, "is not a cursor: pass `next` of the page before, or leave it out")
+    .optional(),
   run: z.string().max(128).optional(),
   state: EpisodeState.optional(),
   outcome: Outcome.optional(),

@@ -53,6 +53,14 @@ test("a cell that does not fit says why", async () => {
   });
 });
 
+test("a query parameter that does not exist, and a cursor that is none, are refused and not ignored", async () => {
+  const misspelt = await problem("GET", "/v1/episodes?stat=done");
+  expect(misspelt).toMatchObject({ code: "invalid_request", status: 400 });
+  expect(misspelt.detail).toContain("stat");
+  expect((await problem("GET", "/v1/episodes?after=garbage")).detail).toContain("not a cursor");
+  expect(await problem("GET", "/v1/tasks?limit=0")).toMatchObject({ code: "invalid_request" });
+});
+
 test("bad JSON, no body, a wrong type, unknown fields and wrong values are invalid_request", async () => {
   const json = { "content-type": "application/json" };
   for (const response of [
