@@ -1,6 +1,9 @@
+import { join } from "node:path";
 import { PassThrough } from "node:stream";
 import { finished } from "node:stream/promises";
+import { bindMounts } from "../../docker/container/folder-mounts.ts";
 import { hostContainerImage } from "../../docker/container/host-image.ts";
+import { ownLabels } from "../../docker/container/owners.ts";
 import { Engine } from "../../docker/engine.ts";
 import type { Peer, PeerResult } from "./peers.ts";
 
@@ -10,13 +13,14 @@ import type { Peer, PeerResult } from "./peers.ts";
  */
 export async function dockerExec(home: string, address: string): Promise<Peer> {
   const engine = new Engine(address);
-  const image = await hostContainerImage(engine, home);
+  const image = await hostContainerImage({ engine, home, folder: join(home, "images"), labels: ownLabels(home) });
+  const binds = image.host ? bindMounts({ ...image.host, mounts: "shared" }) : [];
   const create = async () => {
     const container = await engine.call("make a container", (docker) =>
       docker.createContainer({
         Image: image.reference,
         Cmd: ["/bin/sleep", "infinity"],
-        HostConfig: { Binds: [...image.binds], NetworkMode: "none", PidsLimit: 256 },
+        HostConfig: { Binds: binds, NetworkMode: "none", PidsLimit: 256 },
       }),
     );
     await engine.call("start a container", () => container.start());

@@ -2,12 +2,15 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import type Docker from "dockerode";
 import type { SandboxLimits } from "../../core/sandbox.ts";
+import { bindMounts, type HostFolders, overlayVolumes } from "./folder-mounts.ts";
+import { labelsOf } from "./owners.ts";
 
 /**
  * How a container is closed up. Covers: no network, no capability for commands, no new privileges, our own list of kernel
  * calls, read-only root file system, quotas on every place that can be written, bounded memory, processes, cores and
  * descriptors, no log on the host's disk, nothing of the image that could act by itself (entry point, health check, volumes,
- * working folder). Does not cover: a bug of the kernel or of runc; file locks on files of an image that sandboxes share.
+ * working folder). Does not cover: a bug of the kernel or of runc; locks on the
+ * few kernel objects that the containers of an engine share (/proc/self/ns/time and ns/user).
  */
 
 /** Where the agent and its socket are mounted, read-only. */
@@ -96,6 +99,8 @@ export interface ContainerFields {
   readonly binary: string;
   /** Folder with the socket, on this machine. */
   readonly socketFolder: string;
+  /** Of this machine; null when nothing. */
+  readonly host: HostFolders | null;
   /** More read-only mounts, `source:target:ro`. */
   readonly binds: readonly string[];
   /** Folders of the image that must not be seen. */
@@ -172,7 +177,9 @@ function hostConfig(fields: ContainerFields): HostConfig {
       `${fields.binary}:${AGENT_FOLDER}/agent:ro`,
       `${fields.socketFolder}:${AGENT_FOLDER}/socket:ro`,
       ...fields.binds,
+      ...(fields.host ? bindMounts(fields.host) : []),
     ],
+    Mounts: fields.host ? overlayVolumes(fields.host, labelsOf(fields.name, fields.labels)) : [],
     MaskedPaths: [...MASKED, ...MASKED_SYS],
     ReadonlyPaths: READ_ONLY,
     LogConfig: { Type: "none", Config: {} },

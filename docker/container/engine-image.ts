@@ -46,7 +46,7 @@ export async function engineImage(options: EngineImageOptions): Promise<Containe
   const env = Object.fromEntries((found.Config.Env ?? []).map(splitEntry));
   const copied = await copyOut(options, found.Id, volumes);
   const info: ImageInfo = { image: name, digest: found.Id, runtimes: {} };
-  return { info, reference: found.Id, env: { PATH: DEFAULT_PATH, ...env }, binds: [], hidden: [], volumes, ...copied };
+  return { info, reference: found.Id, env: { PATH: DEFAULT_PATH, ...env }, host: null, hidden: [], volumes, ...copied };
 }
 
 function splitEntry(entry: string): [string, string] {

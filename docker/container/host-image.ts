@@ -1,4 +1,4 @@
-import { lstat, readdir, readFile, readlink } from "node:fs/promises";
+import { lstat, mkdir, readdir, readFile, readlink } from "node:fs/promises";
 import { join } from "node:path";
 import { Readable } from "node:stream";
 import { text } from "node:stream/consumers";
@@ -7,24 +7,47 @@ import { GymError } from "../../core/errors.ts";
 import { type Engine, statusOf } from "../engine.ts";
 import { hostImage } from "../image-host.ts";
 import type { ImageDefinition, ImageMount } from "../light/image.ts";
+import { type HostFolder, probeFolderMounts } from "./folder-mounts.ts";
 import type { ContainerImage } from "./image.ts";
+
+/** A file that every Linux has below /usr. */
+const EVERYWHERE = "/usr/bin/env";
+
+export interface HostImagePlace {
+  readonly engine: Engine;
+  /** POLYGYM_HOME. */
+  readonly home: string;
+  /** Own folder of the provider. */
+  readonly folder: string;
+  readonly labels: Readonly<Record<string, string>>;
+}
 
 /**
  * Image `host` for containers: the synthesised root as an image of the engine, with the machine's system folders mounted
  * over it read-only. Covers: files that others may not read stay unreadable, because commands have an id of their own and
- * no capability. Does not cover: locks on the mounted files, which all containers share; engines on another machine.
+ * no capability; where the engine can, each container has overlays of its own, so that locks on files end at it. Does not
+ * cover: engines on another machine.
  */
-export async function hostContainerImage(engine: Engine, home: string): Promise<ContainerImage> {
+export async function hostContainerImage({ engine, home, folder, labels }: HostImagePlace): Promise<ContainerImage> {
   if (!engine.local) throw new GymError("sandbox_unavailable", "image host needs an engine on this machine");
   const image = await hostImage({ home });
   const tag = image.skeleton.slice(image.skeleton.lastIndexOf("/") + 1);
-  const mounted = await Promise.all(image.mounts.map(mountFolder));
+  const reference = await importSkeleton(engine, image, tag);
+  const folders = (await Promise.all(image.mounts.map(hostFolders))).flat();
+  const empty = join(folder, "empty");
+  await mkdir(empty, { recursive: true, mode: 0o755 });
+  const mounts = await probeFolderMounts(engine, {
+    image: reference,
+    labels,
+    host: { folders, empty },
+    file: EVERYWHERE,
+  });
   return {
     info: image.info,
-    reference: await importSkeleton(engine, image, tag),
+    reference,
     env: { PATH: image.path },
-    binds: mounted.flatMap(({ binds }) => binds),
-    hidden: mounted.flatMap(({ hidden }) => hidden),
+    host: { mounts, folders, empty },
+    hidden: (await Promise.all(image.mounts.map(hiddenFolders))).flat(),
     volumes: [],
     seed: null,
     accounts: {
@@ -34,19 +57,24 @@ export async function hostContainerImage(engine: Engine, home: string): Promise<
   };
 }
 
-/** Toolchains of the root are mounted as the folders /opt/<name>, other mounts as they are. */
-async function mountFolder(mount: ImageMount): Promise<{ binds: string[]; hidden: string[] }> {
+/** What others may look into but must not see; what they may not read anyway needs no mount. */
+async function hiddenFolders({ target, masks }: ImageMount): Promise<string[]> {
   const hidden: string[] = [];
-  for (const mask of mount.masks) {
-    const path = join(mount.target, mask);
+  for (const mask of masks) {
+    const path = join(target, mask);
     const stat = await lstat(path).catch(() => null);
     if (stat?.isDirectory() && (stat.mode & 0o005) === 0o005) hidden.push(path);
   }
-  if (mount.target !== "") return { binds: mount.lowers.map((lower) => `${lower}:${mount.target}:ro`), hidden };
-  const binds: string[] = [];
-  for (const lower of mount.lowers)
-    for (const name of await readdir(join(lower, "opt"))) binds.push(`${join(lower, "opt", name)}:/opt/${name}:ro`);
-  return { binds, hidden };
+  return hidden;
+}
+
+/** Toolchains of the root are mounted as the folders /opt/<name>, other mounts as they are. */
+async function hostFolders({ target, lowers }: ImageMount): Promise<HostFolder[]> {
+  if (target !== "") return lowers.map((source) => ({ source, target }));
+  const found = lowers.map(async (lower) =>
+    (await readdir(join(lower, "opt"))).map((name) => ({ source: join(lower, "opt", name), target: `/opt/${name}` })),
+  );
+  return (await Promise.all(found)).flat();
 }
 
 async function importSkeleton(engine: Engine, image: ImageDefinition, tag: string): Promise<string> {

@@ -1,5 +1,6 @@
 import type { ImageInfo } from "../../core/sandbox.ts";
 import type { ArchiveFile } from "./archive-file.ts";
+import type { HostFolders } from "./folder-mounts.ts";
 
 /** An image as containers are made of it. */
 export interface ContainerImage {
@@ -8,8 +9,8 @@ export interface ContainerImage {
   readonly reference: string;
   /** Base environment: PATH and what the image sets. */
   readonly env: Readonly<Record<string, string>>;
-  /** Read-only mounts, `source:target:ro`. */
-  readonly binds: readonly string[];
+  /** What its containers see of this machine; null when nothing. */
+  readonly host: HostFolders | null;
   /** Folders that must not be seen. */
   readonly hidden: readonly string[];
   /** Folders that the image declares as volumes. */

@@ -57,7 +57,7 @@ export class ImageTable {
 
   async #look(name: string): Promise<ContainerImage> {
     const { engine, home, folder, labels } = this.#options;
-    if (name === "host") return await hostContainerImage(engine, home);
+    if (name === "host") return await hostContainerImage({ engine, home, folder, labels });
     const image = await engineImage({ engine, name, folder, labels });
     const same = this.#byDigest.get(image.info.digest);
     if (!same) this.#byDigest.set(image.info.digest, image);

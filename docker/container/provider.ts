@@ -138,7 +138,12 @@ export class ContainerProvider implements SandboxProvider {
 
   async selfCheck(): Promise<SelfCheck> {
     try {
-      return await containerSelfCheck(this.#options.engine, () => this.open({ image: "host", owner: "self-check" }));
+      const { host } = await this.#images.get("host");
+      return await containerSelfCheck({
+        engine: this.#options.engine,
+        mounts: host?.mounts ?? "own",
+        open: () => this.open({ image: "host", owner: "self-check" }),
+      });
     } catch (error) {
       const what = `sandboxes: ${error instanceof Error ? error.message : String(error)}`;
       return {

@@ -1,6 +1,7 @@
 import * as z from "zod";
 import type { Sandbox, SelfCheck } from "../../core/sandbox.ts";
 import type { Engine } from "../engine.ts";
+import type { FolderMounts } from "./folder-mounts.ts";
 
 type Missing = SelfCheck["missing"][number];
 
@@ -44,8 +45,17 @@ const PROBES = [
   },
 ];
 
+const OWN_FILES = "file locks and change notices of its own";
+
+export interface SelfCheckFields {
+  readonly engine: Engine;
+  /** How its containers see this machine's folders. */
+  readonly mounts: FolderMounts;
+  open(): Promise<Sandbox>;
+}
+
 /** What the engine says it enforces, and what a sandbox of it shows when it tries. */
-export async function containerSelfCheck(engine: Engine, open: () => Promise<Sandbox>): Promise<SelfCheck> {
+export async function containerSelfCheck({ engine, mounts, open }: SelfCheckFields): Promise<SelfCheck> {
   const info = Info.parse(await engine.call("ask the engine about itself", (docker) => docker.info()));
   const enforced = [...ALWAYS];
   const missing: Missing[] = [];
@@ -62,6 +72,12 @@ export async function containerSelfCheck(engine: Engine, open: () => Promise<San
     else missing.push({ what, advice: "mount the control groups for the engine, or use a kernel that has them" });
   }
   if (info.SecurityOptions?.some((option) => option.includes("userns"))) enforced.push("user namespace of the engine");
+  if (mounts === "own") enforced.push(OWN_FILES);
+  else
+    missing.push({
+      what: OWN_FILES,
+      advice: "use images of the engine, or an engine whose driver local mounts overlays",
+    });
   const old = await oldRunc(engine);
   if (old) missing.push(old);
   await using sandbox = await open();

@@ -4,12 +4,13 @@ import { join } from "node:path";
 import type Docker from "dockerode";
 import { GymError } from "../../core/errors.ts";
 import type { SandboxLimits } from "../../core/sandbox.ts";
-import { type Engine, statusOf } from "../engine.ts";
+import type { Engine } from "../engine.ts";
 import { AgentConnection } from "../light/agent-connection.ts";
 import { Payload } from "../light/frames.ts";
 import { restoreFrom } from "./archive-file.ts";
 import { containerOptions } from "./container-options.ts";
 import type { ContainerImage } from "./image.ts";
+import { removeContainer } from "./owners.ts";
 
 /** From the engine's "started" to the agent's first word; 20 ms on an idle machine. */
 const CONNECT_MS = 20_000;
@@ -48,7 +49,7 @@ export async function startContainer(engine: Engine, fields: StartFields): Promi
   let container: Docker.Container | null = null;
   const remove = async (): Promise<void> => {
     listener.server.close();
-    if (container) await removeContainer(engine, container);
+    if (container) await removeContainer(engine, container, fields.name);
     await rm(folder, { recursive: true, force: true });
   };
   try {
@@ -56,7 +57,8 @@ export async function startContainer(engine: Engine, fields: StartFields): Promi
       ...fields,
       image: fields.image.reference,
       socketFolder: join(folder, "s"),
-      binds: [...fields.image.binds, ...(await accountBinds(folder, fields))],
+      host: fields.image.host,
+      binds: await accountBinds(folder, fields),
       hidden: fields.image.hidden,
       volumes: fields.image.volumes,
     });
@@ -149,15 +151,6 @@ async function accountBinds(folder: string, { image, commandId }: StartFields): 
     await write("passwd", `${ended(passwd)}sandbox:x:${commandId}:${commandId}::/root:/bin/bash\n`),
     await write("group", `${ended(group)}sandbox:x:${commandId}:\n`),
   ];
-}
-
-async function removeContainer(engine: Engine, container: Docker.Container): Promise<void> {
-  try {
-    await engine.call("remove a container", () => container.remove({ force: true, v: true }));
-  } catch (error) {
-    const status = statusOf(error);
-    if (status !== 404 && status !== 409) throw error; // 409: another call is removing it
-  }
 }
 
 async function whyEnded(engine: Engine, container: Docker.Container): Promise<GymError> {

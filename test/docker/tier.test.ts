@@ -10,6 +10,7 @@ import { pack } from "tar-stream";
 import { afterEach, expect, test } from "vitest";
 import type { SandboxProvider } from "../../core/sandbox.ts";
 import { openProvider } from "../../docker/catalog.ts";
+import { probeFolderMounts } from "../../docker/container/folder-mounts.ts";
 import { openContainers } from "../../docker/container/open.ts";
 import type { ContainerProvider } from "../../docker/container/provider.ts";
 import { Engine } from "../../docker/engine.ts";
@@ -127,6 +128,24 @@ await withEngine("tier docker", (engine) => {
     expect(full.ok ? "written" : full.error).toBe("no_space");
     const said = await sandbox.exec({ argv: ["/bin/sh", "-c", "echo $GREETING; id -un; pwd"], timeoutMs: 5_000 });
     expect(decode(said.stdout)).toBe("hello\nsandbox\n/workspace\n");
+  });
+
+  test("gives each container system folders of its own, and says where an engine cannot", async () => {
+    const provider = await openTier(engine.address, 0);
+    const sandbox = await provider.open({ image: "host", owner: "test" });
+    const table = await sandbox.exec({ argv: ["grep", " /usr ", "/proc/self/mountinfo"], timeoutMs: 5_000 });
+    expect(decode(table.stdout)).toContain(" - overlay overlay ro,lowerdir=/usr:");
+    await sandbox.close();
+    expect((await provider.selfCheck()).enforced).toContain("file locks and change notices of its own");
+    const docker = new Engine(engine.address);
+    expect(await docker.call("list", async (api) => (await api.listVolumes()).Volumes ?? [])).toEqual([]);
+    const { Id: image } = await docker.call("look", (api) => api.getImage("polygym/tiny").inspect());
+    const folders = [{ source: "/usr/bin", target: "/data" }];
+    const probe = (empty: string) =>
+      probeFolderMounts(docker, { image, labels: {}, host: { folders, empty }, file: "/data/env" });
+    expect(await probe(join(home, "tools"))).toBe("own");
+    expect(await probe("/absent")).toBe("shared");
+    expect(await names(engine)).toEqual([]);
   });
 
   test("names an image that is not there, and never pulls", async () => {

@@ -26,6 +26,8 @@ if (started.engine) {
       "makes no device node and reads no disk": "the nodes are refused; the list differs by /dev/mqueue, its own",
       "finds no system folder of the kernel":
         "an engine mounts /sys read-only; what is masked in it: container-options.ts",
+      "locks its namespaces without a neighbour noticing":
+        "containers have the engine's user and time namespace, and no engine closes /proc/*/ns: two siblings can signal",
       "killing everything ends the killer's commands, not the sandbox":
         "a command cannot even reach its supervisor: it has another id, so only the command's own processes end",
       "killing its supervisor wins a program no time": "the kill is refused, and the time-out ends it",

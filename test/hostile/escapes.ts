@@ -4,7 +4,7 @@ import { readdir } from "node:fs/promises";
 import { homedir } from "node:os";
 import { resolve } from "node:path";
 import { expect } from "vitest";
-import type { Sandbox } from "../../core/sandbox.ts";
+import type { OutputChunk, Sandbox, SandboxProcess } from "../../core/sandbox.ts";
 import type { Behaviour, Bench } from "../contract/sandbox.ts";
 import { decode } from "../contract/sandbox-tools.ts";
 
@@ -215,20 +215,71 @@ attack("shares no message queue, semaphore or shared memory with a neighbour", a
   expect(await outOf(other, "ipcs -m | grep -c '^0x'; ls /dev/shm")).toBe("0");
 });
 
+/** A command that holds a lock on `path`, once it does. Whoever asks for it ends it. */
+async function holding(sandbox: Sandbox, path: string): Promise<SandboxProcess> {
+  const held = Promise.withResolvers<void>();
+  const onOutput = ({ data }: OutputChunk): void => {
+    if (decode(data).includes("held")) held.resolve();
+  };
+  const argv = ["flock", path, "-c", "echo held; exec sleep 60"];
+  const first = await sandbox.spawn({ argv, timeoutMs: T, mergeOutput: true, onOutput });
+  first.exit.then(({ stdout }) => held.reject(new Error(`nothing was locked: ${decode(stdout)}`)), held.reject);
+  await held.promise;
+  return first;
+}
+
 attack("locks system files without a neighbour noticing", async ({ provider, sandbox }) => {
   await using other = await provider.open({ image: "host", owner: "hostile" });
-  const first = await sandbox.spawn({ argv: ["flock", "/usr/bin/env", "-c", "echo held; sleep 60"], timeoutMs: T });
+  await using _held = await holding(sandbox, "/usr/bin/env");
   const lock = "flock -n /usr/bin/env echo free";
+  expect(await outOf(sandbox, lock)).toBe(""); // the control: it is truly held
   expect(await outOf(other, lock)).toBe("free");
-  await first.kill();
+});
+
+attack("locks its namespaces without a neighbour noticing", async ({ provider, sandbox }) => {
+  await using other = await provider.open({ image: "host", owner: "hostile" });
+  for (const name of ["cgroup", "ipc", "mnt", "net", "pid", "time", "user", "uts"]) {
+    await using _held = await holding(sandbox, `/proc/self/ns/${name}`);
+    expect([name, await outOf(other, `flock -n /proc/self/ns/${name} echo free`)]).toEqual([name, "free"]);
+  }
+});
+
+attack("hears of no file that a neighbour opens", async ({ provider, sandbox }) => {
+  await using other = await provider.open({ image: "host", owner: "hostile" });
+  const script = `import ctypes, os, select, sys
+libc = ctypes.CDLL(None)
+fd = libc.inotify_init()
+libc.inotify_add_watch(fd, b"/usr/bin/env", 0x20)
+for line in sys.stdin:
+  heard = bool(select.select([fd], [], [], 0)[0])
+  if heard: os.read(fd, 4096)
+  print(line.strip(), heard, flush=True)`;
+  const said: string[] = [];
+  let told = Promise.withResolvers<void>();
+  const onOutput = ({ data }: OutputChunk): void => {
+    said.push(decode(data).trim());
+    told.resolve();
+  };
+  await using spy = await sandbox.spawn({ argv: ["python3", "-c", script], timeoutMs: T, onOutput });
+  const ask = async (what: string): Promise<void> => {
+    told = Promise.withResolvers();
+    await spy.write(`${what}\n`);
+    await told.promise;
+  };
+  await ask("nothing");
+  await bash(other, "cat /usr/bin/env > /dev/null");
+  await ask("neighbour");
+  await bash(sandbox, "cat /usr/bin/env > /dev/null");
+  await ask("control");
+  expect(said).toEqual(["nothing False", "neighbour False", "control True"]);
 });
 
 attack("locks its devices without a neighbour noticing", async (bench) => {
   if (!(await isRoot(bench))) return; // an ordinary user cannot make device nodes: the self-check says that they are shared
   await using other = await bench.provider.open({ image: "host", owner: "hostile" });
-  const first = await bench.sandbox.spawn({ argv: ["flock", "/dev/null", "-c", "sleep 60"], timeoutMs: T });
+  await using _held = await holding(bench.sandbox, "/dev/null");
+  expect(await outOf(bench.sandbox, "flock -n /dev/null echo free")).toBe(""); // the control: it is truly held
   expect(await outOf(other, "flock -n /dev/null echo free")).toBe("free");
-  await first.kill();
 });
 
 attack("cannot escape by a second pivot, a bind mount or a user namespace of the shell tools", async ({ sandbox }) => {

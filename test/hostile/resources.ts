@@ -147,9 +147,11 @@ attack("inotify, pipes and message queues run out for this sandbox only", async 
 libc=ctypes.CDLL(None)
 n=0
 while libc.inotify_init()>=0 and n<5000: n+=1
-print(n)
+print(n, flush=True)
 input()`;
-  const hog = await sandbox.spawn({ argv: ["python3", "-c", script], timeoutMs: T });
+  const full = Promise.withResolvers<void>();
+  const hog = await sandbox.spawn({ argv: ["python3", "-c", script], timeoutMs: T, onOutput: () => full.resolve() });
+  await full.promise;
   await using other = await provider.open({ image: "host", owner: "hostile" });
   expect(await outOf(other, "python3 -c 'import ctypes; print(ctypes.CDLL(None).inotify_init() >= 0)'")).toBe("True");
   await hog.kill();
