@@ -4,7 +4,7 @@ import { FakeProvider } from "./fake/provider.ts";
 import { hostImage } from "./image-host.ts";
 import { storedImages } from "./image-store/records.ts";
 import { buildLight } from "./light/build.ts";
-import { LightProvider } from "./light/provider.ts";
+import { type LightOptions, LightProvider } from "./light/provider.ts";
 import { type ProviderLog, silentLog } from "./log.ts";
 
 /** Of one native host (light.h). */
@@ -18,6 +18,8 @@ export interface ProviderOptions {
   /** The native program. (Default: built from docker/light when its sources changed) */
   readonly binary?: string;
   readonly log?: ProviderLog;
+  /** Sandboxes kept warm per kind. (Default: the tier's) */
+  readonly warm?: number;
   /** Of the docker tier: `unix:///path` or `tcp://host:port`. (Default: DOCKER_HOST, else the usual socket) */
   readonly engine?: string | null;
 }
@@ -27,9 +29,17 @@ export async function openProvider(options: ProviderOptions): Promise<SandboxPro
   if (options.tier === "fake") return new FakeProvider();
   const binary = options.binary ?? (await buildLight(options.home));
   if (options.tier === "docker") return await openContainers({ log: silentLog, ...options, binary });
+  return await openLight({ ...options, binary });
+}
+
+/** Opens the light tier, with what a measurement or a test may set beside a service's options. */
+export async function openLight(
+  options: Omit<ProviderOptions, "tier"> & Pick<LightOptions, "saturated">,
+): Promise<LightProvider> {
+  const binary = options.binary ?? (await buildLight(options.home));
   const built = await storedImages(options.home);
   const images = [await hostImage({ home: options.home }), ...built.slice(0, MOST_IMAGES - 1)];
-  const provider = new LightProvider({ binary, images, log: options.log ?? silentLog });
+  const provider = new LightProvider({ log: silentLog, ...options, binary, images });
   await provider.reap();
   return provider;
 }

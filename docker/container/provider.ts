@@ -19,6 +19,7 @@ import type { Engine } from "../engine.ts";
 import { Payload } from "../light/frames.ts";
 import type { ProviderLog } from "../log.ts";
 import { StartGate } from "../start-gate.ts";
+import { WarmPool } from "../warm-pool.ts";
 import { archiveDifference } from "./archive-difference.ts";
 import { type ArchiveFile, restoreFrom } from "./archive-file.ts";
 import { boundContainerLimits } from "./container-options.ts";
@@ -30,10 +31,11 @@ import { ContainerSandbox } from "./sandbox.ts";
 import { containerSelfCheck } from "./self-check.ts";
 import { ContainerSnapshots } from "./snapshots.ts";
 import { type StartedContainer, startContainer } from "./start.ts";
-import { WarmPool } from "./warm-pool.ts";
 
 /** Containers that are made at once: more make an engine slower for each, not faster for all. */
 const STARTS_AT_ONCE = 4;
+/** Kinds of containers kept warm: each takes tens of megabytes. */
+const WARM_KINDS = 4;
 /** Ids of commands: far from people, services and the ranges of /etc/subuid. */
 const LOWEST_ID = 1_000_000_000;
 const ID_ROOM = 1_000_000_000;
@@ -61,7 +63,7 @@ export class ContainerProvider implements SandboxProvider {
   readonly #options: ContainerProviderOptions;
   readonly #images: ImageTable;
   readonly #snapshots: ContainerSnapshots;
-  readonly #pool: WarmPool;
+  readonly #pool: WarmPool<StartedContainer>;
   readonly #gate = new StartGate(STARTS_AT_ONCE);
   readonly #open = new Map<string, Sandbox>();
   readonly #names = new Set<string>();
@@ -76,7 +78,9 @@ export class ContainerProvider implements SandboxProvider {
     const { engine, home, runFolder, log } = options;
     this.#images = new ImageTable({ engine, home, folder: runFolder, labels: ownLabels(home) });
     this.#snapshots = new ContainerSnapshots(runFolder);
-    this.#pool = new WarmPool({ size: options.warm ?? 1, log });
+    // Starting costs the engine, which may be on another machine: this one's load says nothing about it.
+    const pool = { size: options.warm ?? 1, kinds: WARM_KINDS, after: 1, saturated: () => false };
+    this.#pool = new WarmPool({ ...pool, log });
   }
 
   async open(request: OpenRequest): Promise<Sandbox> {
@@ -183,7 +187,7 @@ export class ContainerProvider implements SandboxProvider {
     const bare = archive ? { ...image, seed: null } : image;
     const start = (): Promise<StartedContainer> => this.#start(bare, limits);
     const key = JSON.stringify([bare.reference, bare.seed !== null, limits]);
-    const warm = await this.#pool.take(key, start);
+    const warm = await this.#pool.take({ key, start }, (one) => one.ping());
     const container = warm ?? (await start());
     if (!archive) return container;
     try {

@@ -7,6 +7,7 @@ import type { SandboxLimits } from "../../core/sandbox.ts";
 import type { Engine } from "../engine.ts";
 import { AgentConnection } from "../light/agent-connection.ts";
 import { Payload } from "../light/frames.ts";
+import type { Warm } from "../warm-pool.ts";
 import { restoreFrom } from "./archive-file.ts";
 import { containerOptions } from "./container-options.ts";
 import type { ContainerImage } from "./image.ts";
@@ -14,7 +15,6 @@ import { removeContainer } from "./owners.ts";
 
 /** From the engine's "started" to the agent's first word; 20 ms on an idle machine. */
 const CONNECT_MS = 20_000;
-const PING_MS = 1_000;
 
 export interface StartFields {
   readonly name: string;
@@ -30,16 +30,14 @@ export interface StartFields {
 }
 
 /** A running container with the connection to its agent. Whoever has it removes it. */
-export interface StartedContainer {
+export interface StartedContainer extends Warm {
   readonly name: string;
   readonly image: ContainerImage;
   readonly connection: AgentConnection;
-  /** Rejects when its agent does not answer in a second. */
+  /** Resolves when its agent answers. */
   ping(): Promise<void>;
   /** Why the connection ended, asked of the engine. Call it after the end. */
   whyEnded(): Promise<GymError>;
-  /** Ends and removes it, with its folder. Idempotent. */
-  remove(): Promise<void>;
 }
 
 /** Makes and starts a container and waits for its agent. Nothing is left of one that fails. */
@@ -65,13 +63,17 @@ export async function startContainer(engine: Engine, fields: StartFields): Promi
     container = await engine.call("make a container", (docker) => docker.createContainer(options));
     const made = container;
     await engine.call("start a container", () => made.start());
-    const connection = await AgentConnection.over(await connected(engine, made, listener));
+    const connection = AgentConnection.begin(await connected(engine, made, listener));
+    const ended = connection.ended.then(() => {
+      throw new GymError("sandbox_unavailable", "the container ended while it was starting", { retryable: true });
+    });
+    await Promise.race([connection.alive(), ended]);
     if (fields.image.seed) await restoreFrom(connection, fields.image.seed);
     return {
       name: fields.name,
       image: fields.image,
       connection,
-      ping: () => ping(connection),
+      ping: async () => void (await connection.request("P", new Payload())),
       whyEnded: () => whyEnded(engine, made),
       remove: async () => {
         connection.lose(new GymError("sandbox_unavailable", "the container is being removed"));
@@ -81,16 +83,6 @@ export async function startContainer(engine: Engine, fields: StartFields): Promi
   } catch (error) {
     await remove().catch(() => undefined); // the first failure is the one to tell; reap finds what is left
     throw error;
-  }
-}
-
-async function ping(connection: AgentConnection): Promise<void> {
-  const { promise: late, reject } = Promise.withResolvers<never>();
-  const timer = setTimeout(() => reject(new GymError("sandbox_lost", "a container does not answer")), PING_MS);
-  try {
-    await Promise.race([connection.request("P", new Payload()), late, connection.ended.then(() => late)]);
-  } finally {
-    clearTimeout(timer);
   }
 }
 

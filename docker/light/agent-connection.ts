@@ -1,4 +1,4 @@
-import { connect, type Socket } from "node:net";
+import type { Socket } from "node:net";
 import { GymError } from "../../core/errors.ts";
 import { type Frame, FrameParser, MAX_FRAME, type Payload } from "./frames.ts";
 
@@ -13,35 +13,29 @@ export class AgentConnection {
   readonly #socket: Socket;
   readonly #handlers = new Map<number, FrameHandler>();
   readonly #parser = new FrameParser();
+  readonly #alive = Promise.withResolvers<void>();
   #next = 1;
   #lost: GymError | null = null;
   /** Resolves when the connection has ended, however. */
   readonly ended: Promise<void>;
 
-  private constructor(socket: Socket, onAlive: () => void) {
+  private constructor(socket: Socket) {
     this.#socket = socket;
-    this.#handlers.set(0, { frame: onAlive, fail: () => undefined });
+    this.#handlers.set(0, { frame: () => this.#alive.resolve(), fail: this.#alive.reject });
+    this.#alive.promise.catch(() => undefined); // seen by whoever waits for it
     socket.on("data", (chunk) => this.#receive(chunk));
     this.ended = new Promise((resolve) => socket.once("close", () => resolve()));
     socket.on("error", () => undefined); // "close" follows and tells it
   }
 
-  /** Resolves when the agent says that it runs. Rejects when the connection ends before. */
-  static async open(path: string): Promise<AgentConnection> {
-    return await AgentConnection.over(connect(path));
+  /** Over a socket that connects or is connected. Requests may follow at once; whoever begins it tells it of its {@link ended | end}. */
+  static begin(socket: Socket): AgentConnection {
+    return new AgentConnection(socket);
   }
 
-  /** The same over a socket that is there: the agent of a container connects by itself. */
-  static async over(socket: Socket): Promise<AgentConnection> {
-    const alive = Promise.withResolvers<void>();
-    const connection = new AgentConnection(socket, () => alive.resolve());
-    await Promise.race([
-      alive.promise,
-      connection.ended.then(() => {
-        throw new GymError("sandbox_unavailable", "the sandbox ended while it was starting", { retryable: true });
-      }),
-    ]);
-    return connection;
+  /** Resolves when the agent says that it runs. Rejects when the connection is lost before. */
+  async alive(): Promise<void> {
+    await this.#alive.promise;
   }
 
   get lost(): boolean {

@@ -40,6 +40,7 @@ export class HostProcess {
   readonly #waiting: Map<number, Waiting>;
   readonly #ends = new Map<number, (end: SandboxEnd) => void>();
   #next = 1_000;
+  #sandboxes = 0;
   #alive = true;
 
   private constructor(start: StartedHost, abilities: HostAbilities, waiting: Map<number, Waiting>) {
@@ -82,6 +83,11 @@ export class HostProcess {
 
   get pid(): number | undefined {
     return this.#start.child.pid;
+  }
+
+  /** A number that no sandbox of this host has had. */
+  nextSandbox(): number {
+    return ++this.#sandboxes;
   }
 
   /** Path of the socket that sandbox `id` listens on. */

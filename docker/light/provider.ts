@@ -2,35 +2,40 @@ import { execFile } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { promisify } from "node:util";
 import { GymError } from "../../core/errors.ts";
-import {
-  DEFAULT_SANDBOX_LIMITS,
-  type ExportOptions,
-  type FileResult,
-  type ImageInfo,
-  type OpenRequest,
-  type Programs,
-  type Sandbox,
-  type SandboxCounts,
-  type SandboxLimits,
-  type SandboxProvider,
-  type SelfCheck,
-  type Snapshot,
-  type Submission,
+import type {
+  ExportOptions,
+  FileResult,
+  ImageInfo,
+  OpenRequest,
+  Programs,
+  Sandbox,
+  SandboxCounts,
+  SandboxProvider,
+  SelfCheck,
+  Snapshot,
+  Submission,
 } from "../../core/sandbox.ts";
 import type { ProviderLog } from "../log.ts";
-import { AgentConnection } from "./agent-connection.ts";
+import { saturated } from "../machine-load.ts";
+import { StartGate } from "../start-gate.ts";
+import { type WarmKind, WarmPool } from "../warm-pool.ts";
 import { runExport } from "./export.ts";
 import { Payload } from "./frames.ts";
-import { HostProcess, type SandboxEnd } from "./host-process.ts";
+import { HostProcess } from "./host-process.ts";
 import type { ImageDefinition } from "./image.ts";
 import { reapRunFolders } from "./run-folders.ts";
 import { LightSandbox } from "./sandbox.ts";
 import { selfCheck } from "./self-check.ts";
 import { SnapshotTable } from "./snapshots.ts";
+import { boundLimits, type StartedSandbox, setBaseEnv, startSandbox } from "./start.ts";
 
 const run = promisify(execFile);
-/** Memory that files may not take: the agent, small commands and the kernel's own share. */
-const RESERVE = 64 * 1024 * 1024;
+/** Sandboxes that are made at once. The host makes one after the other; its children and this process work beside it. */
+const STARTS_AT_ONCE = 8;
+/** A verdict opens two from the same base: one to apply the submission, one to run it. */
+const WARM_PER_KIND = 2;
+/** With two each, 16 sandboxes wait at most: 10 to 16 MB. */
+const WARM_KINDS = 8;
 /** Frozen layers below one sandbox (MAX_DEPTH of light.h). */
 const MOST_LAYERS = 128;
 
@@ -38,6 +43,10 @@ export interface LightOptions {
   readonly binary: string;
   readonly images: readonly ImageDefinition[];
   readonly log: ProviderLog;
+  /** Sandboxes kept warm per image, frozen state and limits. (Default: 2) */
+  readonly warm?: number;
+  /** True while nothing should be started ahead. (Default: while more threads want to run than there are cores) */
+  readonly saturated?: () => boolean;
 }
 
 /**
@@ -48,48 +57,28 @@ export class LightProvider implements SandboxProvider {
   readonly tier = "light";
   readonly #options: LightOptions;
   readonly #snapshots = new SnapshotTable();
-  readonly #open = new Map<number, Sandbox>();
+  readonly #open = new Set<Sandbox>();
+  readonly #pool: WarmPool<StartedSandbox>;
+  readonly #gate = new StartGate(STARTS_AT_ONCE);
   #host: Promise<HostProcess> | null = null;
-  #nextSandbox = 1;
   #nextLayer = 1;
   #closed = false;
 
   constructor(options: LightOptions) {
     this.#options = options;
+    const { log, warm = WARM_PER_KIND, saturated: busy = saturated } = options;
+    // A bare image is asked for again by everybody; a frozen state whose second use comes will be used by many.
+    const pool = { size: warm, kinds: WARM_KINDS, after: 2, saturated: () => this.#gate.running > 0 || busy() };
+    this.#pool = new WarmPool({ ...pool, log });
   }
 
   async open(request: OpenRequest): Promise<Sandbox> {
-    const { number, image } = this.#image(request.image);
-    if (request.from && request.from.image !== request.image)
-      throw new GymError("sandbox_unavailable", `snapshot ${request.from.id} is of image ${request.from.image}`);
-    const layers = request.from ? this.#snapshots.layersOf(request.from) : [];
-    if (layers.length > MOST_LAYERS)
-      throw new GymError(
-        "sandbox_unavailable",
-        `snapshot ${request.from?.id} stands on more than ${MOST_LAYERS} others`,
-      );
-    const host = await this.#started();
-    const id = this.#nextSandbox++;
-    const limits = boundLimits({ ...DEFAULT_SANDBOX_LIMITS, ...request.limits });
-    await host.request("C", sandboxPayload({ id, image: number, mount: 0, limits, layers }));
-    const connection = await this.#connect(host, id);
-    try {
-      const env = { PATH: image.path, HOME: "/root", LANG: "C.UTF-8", ...request.env };
-      const entries = Object.entries(env).map(([name, value]) => `${name}=${value}`);
-      await connection.request("B", new Payload().strings(entries));
-    } catch (error) {
-      await this.#destroy(host, id);
-      throw error;
-    }
-    const name = `sb_${request.owner.replaceAll(/[^A-Za-z0-9._-]/g, "-").slice(0, 48)}-${host.pid}-${id}`;
-    const sandbox = new LightSandbox(connection, {
-      id: name,
-      image: request.image,
-      freeze: (lost) => this.#freeze(host, id, { image, below: layers, lost }),
-      destroy: () => this.#destroy(host, id),
-    });
-    this.#open.set(id, sandbox);
-    return sandbox;
+    const { image } = this.#image(request.image);
+    const env = { PATH: image.path, HOME: "/root", LANG: "C.UTF-8", ...request.env };
+    const entries = Object.entries(env).map(([name, value]) => `${name}=${value}`);
+    const kind = this.#kind(request);
+    const warm = await this.#pool.take(kind, (one) => setBaseEnv(one, entries));
+    return this.#hand(warm ?? (await kind.start(entries)), request);
   }
 
   async fork(snapshot: Snapshot, n: number, request: Omit<OpenRequest, "from" | "image">): Promise<Sandbox[]> {
@@ -107,20 +96,18 @@ export class LightProvider implements SandboxProvider {
     if (!options.root.startsWith("/")) throw new RangeError(`root must be absolute, got ${options.root}`);
     const { mount, inside } = locate(image, options.root);
     const [layers, old] = [this.#snapshots.layersOf(snapshot), this.#snapshots.layersOf(base)];
-    const host = await this.#started();
-    const id = this.#nextSandbox++;
-    const limits = boundLimits(DEFAULT_SANDBOX_LIMITS);
-    await host.request("E", sandboxPayload({ id, image: number, mount, limits, layers, old }));
+    const fields = { image: number, mount, limits: boundLimits(), layers, old };
+    const exporter = await startSandbox(await this.#started(), fields);
     try {
-      const connection = await this.#connect(host, id);
-      return await runExport(connection, inside, options);
+      return await runExport(exporter.connection, inside, options);
     } finally {
-      await this.#destroy(host, id);
+      await exporter.remove();
     }
   }
 
   async release(snapshot: Snapshot): Promise<void> {
     const unused = this.#snapshots.remove(snapshot);
+    await this.#pool.drop(snapshot.id);
     const host = await this.#host;
     if (!host?.alive) return;
     await Promise.all(unused.map((layer) => host.request("R", new Payload().u32(layer))));
@@ -154,9 +141,15 @@ export class LightProvider implements SandboxProvider {
     return { sandboxes: this.#open.size, snapshots: this.#snapshots.size };
   }
 
+  /** Resolves when no warm sandbox is being started or removed. */
+  async settled(): Promise<void> {
+    await this.#pool.settled();
+  }
+
   async close(): Promise<void> {
     this.#closed = true;
-    await Promise.all([...this.#open.values()].map((sandbox) => sandbox.close().catch(() => undefined)));
+    await Promise.all([...this.#open].map((sandbox) => sandbox.close().catch(() => undefined)));
+    await this.#pool.close();
     const host = await this.#host?.catch(() => null);
     this.#host = null;
     this.#snapshots.clear();
@@ -190,6 +183,7 @@ export class LightProvider implements SandboxProvider {
           log.warn({ pid: host.pid }, "the sandbox host has ended; the next sandbox starts another");
           this.#host = null;
           this.#snapshots.clear();
+          return this.#pool.drop();
         }),
       () => {
         this.#host = null;
@@ -198,79 +192,58 @@ export class LightProvider implements SandboxProvider {
     return await starting;
   }
 
-  /** Connects to a sandbox that the host has made, and tells its connection how it ended if it ends by itself. */
-  async #connect(host: HostProcess, id: number): Promise<AgentConnection> {
-    const ended = Promise.withResolvers<GymError>();
-    host.onEnd(id, (end) => ended.resolve(endError(host, end)));
-    try {
-      const opened = AgentConnection.open(host.socketPath(id));
-      const connection = await opened;
-      connection.ended.then(async () => connection.lose(await ended.promise)).catch(() => undefined);
-      return connection;
-    } catch (error) {
-      await this.#destroy(host, id, true);
-      throw error;
-    }
+  /** Sandboxes that start the same way, whatever their environment and owner. */
+  #kind({ image, from, limits }: OpenRequest): Startable {
+    const { number } = this.#image(image);
+    if (from && from.image !== image)
+      throw new GymError("sandbox_unavailable", `snapshot ${from.id} is of image ${from.image}`);
+    const bounded = boundLimits(limits);
+    const start = (env?: readonly string[]): Promise<StartedSandbox> =>
+      this.#gate.run(async (queuedMs) => {
+        const host = await this.#started();
+        const layers = from ? this.#snapshots.layersOf(from) : [];
+        if (layers.length > MOST_LAYERS)
+          throw new GymError("sandbox_unavailable", `snapshot ${from?.id} stands on more than ${MOST_LAYERS} others`);
+        const asked = performance.now();
+        const started = await startSandbox(host, { image: number, limits: bounded, layers, ...(env && { env }) });
+        const startMs = performance.now() - asked;
+        this.#options.log.debug({ sandbox: started.number, queuedMs, startMs }, "a sandbox was started");
+        return started;
+      });
+    return { key: JSON.stringify([number, from?.id ?? null, bounded]), group: from?.id, start };
   }
 
-  async #freeze(host: HostProcess, id: number, { image, below, lost }: Freezing): Promise<Snapshot> {
+  #hand(started: StartedSandbox, { image: name, owner }: OpenRequest): Sandbox {
+    const { image } = this.#image(name);
+    const sandbox = new LightSandbox(started.connection, {
+      id: `sb_${owner.replaceAll(/[^A-Za-z0-9._-]/g, "-").slice(0, 48)}-${started.host.pid}-${started.number}`,
+      image: name,
+      freeze: (lost) => {
+        this.#open.delete(sandbox);
+        return this.#freeze(started, image, lost);
+      },
+      destroy: () => {
+        this.#open.delete(sandbox);
+        return started.remove();
+      },
+    });
+    this.#open.add(sandbox);
+    return sandbox;
+  }
+
+  async #freeze(started: StartedSandbox, image: ImageDefinition, lost: Programs | null): Promise<Snapshot> {
     const layer = this.#nextLayer++;
-    this.#open.delete(id);
-    await host.request("F", new Payload().u32(id).u32(layer));
-    host.forget(id);
+    await started.freeze(layer);
     const { image: name, digest } = image.info;
     const snapshot = { id: `snap_${randomBytes(9).toString("base64url")}`, image: name, imageDigest: digest, lost };
-    this.#snapshots.add(snapshot, [layer, ...below]);
+    this.#snapshots.add(snapshot, [layer, ...started.layers]);
     return snapshot;
   }
-
-  async #destroy(host: HostProcess, id: number, failed = false): Promise<void> {
-    this.#open.delete(id);
-    if (host.alive) await host.request("D", new Payload().u32(id)).catch(() => undefined); // gone with its host
-    if (!failed) host.forget(id);
-  }
 }
 
-/** A sandbox that ends while its host lives was ended by what ran in it. */
-function endError(host: HostProcess, { outOfMemory, status, reason }: SandboxEnd): GymError {
-  if (!host.alive) return new GymError("sandbox_lost", reason);
-  if (reason) return new GymError("sandbox_unavailable", reason, { retryable: true });
-  const how = outOfMemory ? "it ran out of memory" : `its first process ended with status ${status}`;
-  return new GymError("sandbox_killed", `the sandbox was killed by its own program: ${how}`);
-}
-
-function boundLimits(limits: SandboxLimits): SandboxLimits {
-  const memoryBytes = Math.max(limits.memoryBytes, RESERVE);
-  const shared = Math.min(memoryBytes / 8, RESERVE);
-  const room = Math.max(memoryBytes - RESERVE - shared, 4 * 1024 * 1024);
-  return { ...limits, memoryBytes, diskBytes: Math.min(limits.diskBytes, room) };
-}
-
-interface Freezing {
-  readonly image: ImageDefinition;
-  readonly below: readonly number[];
-  readonly lost: Programs | null;
-}
-
-interface SandboxFields {
-  readonly id: number;
-  readonly image: number;
-  readonly mount: number;
-  readonly limits: SandboxLimits;
-  readonly layers: readonly number[];
-  readonly old?: readonly number[];
-}
-
-function sandboxPayload(fields: SandboxFields): Payload {
-  const { limits } = fields;
-  const payload = new Payload().u32(fields.id).u32(fields.image).u32(fields.mount);
-  payload.u64(Math.floor(limits.memoryBytes)).u64(Math.floor(limits.diskBytes)).u64(limits.inodes);
-  payload.u32(limits.processes).u32(Math.max(1, Math.round(limits.cpus * 1000)));
-  for (const layers of fields.old ? [fields.layers, fields.old] : [fields.layers]) {
-    payload.u32(layers.length);
-    for (const layer of layers) payload.u32(layer);
-  }
-  return payload;
+/** A kind that can also be started with its environment, which saves a round trip. */
+interface Startable extends WarmKind<StartedSandbox> {
+  start(env?: readonly string[]): Promise<StartedSandbox>;
 }
 
 /** The mount of the image that holds `root`, and the path below it. */

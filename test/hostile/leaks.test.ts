@@ -111,7 +111,7 @@ test("a sandbox whose first process ends is killed by its own program, and can s
 });
 
 test("three hundred sandboxes with crashes in between leave every count where it was", async () => {
-  const provider = await openProvider({ tier: "light", home });
+  const provider = await openProvider({ tier: "light", home, warm: 0 }); // those that wait would hold descriptors
   const first = await provider.open({ image: "host", owner: "leak" });
   await first.close();
   const descriptors = (): number => readdirSync(`/proc/${childOf(process.pid)}/fd`).length;
