@@ -1,9 +1,10 @@
 import { type ChildProcess, execFile, spawn } from "node:child_process";
-import { accessSync, existsSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { Engine } from "../docker/engine.ts";
+import { installByApt } from "./apt.ts";
 import { until } from "./contract/sandbox-tools.ts";
 
 /**
@@ -13,7 +14,6 @@ import { until } from "./contract/sandbox-tools.ts";
 
 const run = promisify(execFile);
 const PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-const INSTALL_MS = 300_000;
 const START_MS = 60_000;
 
 export interface TestEngine {
@@ -34,7 +34,10 @@ export async function startEngine(): Promise<EngineForTests> {
   try {
     if (process.geteuid?.() !== 0) return unavailable("an engine needs root");
     if (process.platform !== "linux") return unavailable("an engine needs Linux");
-    if (!existsSync("/usr/bin/dockerd") && !existsSync("/usr/sbin/dockerd")) await install();
+    if (!existsSync("/usr/bin/dockerd") && !existsSync("/usr/sbin/dockerd")) {
+      const problem = installByApt("docker.io");
+      if (problem !== null) return unavailable(problem);
+    }
     const folder = await mkdtemp("/run/polygym-engine-");
     const engine = engineIn(folder);
     try {
@@ -52,13 +55,6 @@ export async function startEngine(): Promise<EngineForTests> {
 function unavailable(reason: string): EngineForTests {
   console.warn(`no container engine for these tests: ${reason}`);
   return { engine: null, reason };
-}
-
-async function install(): Promise<void> {
-  const env = { PATH, DEBIAN_FRONTEND: "noninteractive" };
-  accessSync("/usr/bin/apt-get");
-  await run("apt-get", ["update", "-q"], { env, timeout: INSTALL_MS });
-  await run("apt-get", ["install", "-y", "-q", "--no-install-recommends", "docker.io"], { env, timeout: INSTALL_MS });
 }
 
 function engineIn(folder: string): TestEngine {

@@ -1,4 +1,5 @@
 import { spawnSync } from "node:child_process";
+import { installByApt } from "./apt.ts";
 
 /** Hosts with their own addresses: network namespaces, each with one cable to the middle. */
 export interface NetHosts extends Disposable {
@@ -34,6 +35,10 @@ export function openNetHosts(edges: number): NetHosts | { missing: string } {
     for (const name of made) spawnSync("ip", ["netns", "del", name]);
   };
   try {
+    if (spawnSync("ip", ["-V"]).error !== undefined) {
+      const problem = installByApt("iproute2");
+      if (problem !== null) return { missing: problem };
+    }
     const add = (name: string): string => {
       ip("netns", "add", name);
       made.push(name);

@@ -6,6 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { Client } from "pg";
+import { installByApt } from "./apt.ts";
 
 /** A PostgreSQL cluster of the test's own, in a temporary folder. */
 export interface TestPostgres extends AsyncDisposable {
@@ -30,16 +31,11 @@ const START_MS = 30_000;
 export async function postgresPrograms(): Promise<{ bin: string } | { missing: string }> {
   const known = await findPrograms();
   if (known !== null) return { bin: known };
-  if (process.getuid?.() !== 0) return { missing: "PostgreSQL is not installed and only root can install it" };
-  const installed = spawnSync("sh", ["-c", "apt-get update -q && apt-get install -y -q postgresql"], {
-    env: { ...process.env, DEBIAN_FRONTEND: "noninteractive" },
-    timeout: 300_000,
-    encoding: "utf8",
-  });
+  const problem = installByApt("postgresql");
   const found = await findPrograms();
-  if (found !== null) return { bin: found };
-  const reason = (installed.stderr ?? "").trim().split("\n").at(-1) ?? "";
-  return { missing: `apt-get could not install postgresql: ${reason}` };
+  return found === null
+    ? { missing: problem ?? "PostgreSQL was installed, but not where it is looked for" }
+    : { bin: found };
 }
 
 async function findPrograms(): Promise<string | null> {
