@@ -16,6 +16,8 @@ export interface Gym extends AsyncDisposable {
   readonly url: string;
   readonly token: string;
   readonly home: string;
+  /** Of the supervisor: its other processes are its descendants. */
+  readonly pid: number;
   readonly client: GymClient;
   /** What the live processes say of themselves. */
   workers(): Promise<Presence[]>;
@@ -30,14 +32,24 @@ export interface GymOptions {
   readonly episodesPerWorker?: number;
   /** Go on in the home of a stopped one; it is then not removed at the end. */
   readonly home?: string;
+  /** Of another build. (Default: this checkout) */
+  readonly root?: string;
+  /** Beside what the options above say. */
+  readonly environment?: Readonly<Record<string, string>>;
 }
 
-export async function startGym({ workers: count = 1, episodesPerWorker = 256, home }: GymOptions = {}): Promise<Gym> {
+export async function startGym({
+  workers: count = 1,
+  episodesPerWorker = 256,
+  home,
+  root,
+  environment,
+}: GymOptions = {}): Promise<Gym> {
   const folder = home ?? (await mkdtemp(join(tmpdir(), "gym-")));
   const config = loadConfig(undefined, { home: folder, redisUrl: null, url: null, token: null, episodesPerWorker });
-  const argv = [join(config.root, "cli/main.ts"), "up", "--port", "0", "--workers", String(count), "--json"];
+  const argv = [join(root ?? config.root, "cli/main.ts"), "up", "--port", "0", "--workers", String(count), "--json"];
   const child = spawn(process.execPath, argv, {
-    env: processEnvironment(config),
+    env: { ...processEnvironment(config), ...environment },
     stdio: ["ignore", "pipe", "inherit"],
   });
   const exited = once(child, "exit");
@@ -55,7 +67,7 @@ export async function startGym({ workers: count = 1, episodesPerWorker = 256, ho
       await stop();
       if (home === undefined) await rm(folder, { recursive: true, force: true });
     };
-    return { url, token, home: folder, client, workers, stop, [Symbol.asyncDispose]: dispose };
+    return { url, token, home: folder, pid: child.pid ?? 0, client, workers, stop, [Symbol.asyncDispose]: dispose };
   } catch (error) {
     await stop();
     throw error;

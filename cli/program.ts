@@ -5,6 +5,7 @@ import { addDemo } from "./commands/demo.ts";
 import { addDoctor } from "./commands/doctor.ts";
 import { addEpisode } from "./commands/episode.ts";
 import { addImport } from "./commands/import.ts";
+import { addQueue } from "./commands/queue.ts";
 import { addRun } from "./commands/run.ts";
 import { addTest } from "./commands/test.ts";
 import { addToken } from "./commands/token.ts";
@@ -60,6 +61,7 @@ export function buildProgram({ signal }: Interruption): ProgramRun {
     addEpisode,
     addWhy,
     addTop,
+    addQueue,
     addImport,
     addValidate,
     addBench,

@@ -23,8 +23,12 @@ export const WorkerMail = z.discriminatedUnion("type", [
   }),
   z.object({ type: z.literal("cancel"), ...address }),
   z.object({ type: z.literal("park"), ...address }),
+  /** To the process itself: `draining` takes nothing new and parks what is idle, `running` takes jobs again. */
+  z.object({ type: z.literal("intake"), state: z.enum(["running", "draining"]) }),
 ]);
 export type WorkerMail = z.infer<typeof WorkerMail>;
+/** Letters about one episode. */
+export type EpisodeMail = Exclude<WorkerMail, { type: "intake" }>;
 
 /** Why a worker did not take a step. */
 export const StepRefusal = z.object({
@@ -87,6 +91,7 @@ export const Presence = z.object({
   /** Worker: live episodes and how many it takes. */
   live: z.int(),
   capacity: z.int(),
+  jobs: z.int().default(0).describe("worker: jobs of any queue under way, one for each live episode"),
   sandboxes: z.int(),
   snapshots: z.int(),
   tier: z.string().nullable(),

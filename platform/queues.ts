@@ -40,6 +40,11 @@ export interface Queues {
   oldestWaiting(queue: QueueName): Promise<number | null>;
   /** True while nothing is taken from it, on an operator's word. */
   isPaused(queue: QueueName): Promise<boolean>;
+  /** Nothing more is taken from it, at any worker, until it is resumed; what runs goes on. Idempotent. */
+  pause(queue: QueueName): Promise<void>;
+  resume(queue: QueueName): Promise<void>;
+  /** Place of a waiting job, 1 being the next to be taken; null when it does not wait. */
+  position(queue: QueueName, id: string): Promise<number | null>;
   /** True while the job waits or runs. */
   hasJob(queue: QueueName, id: string): Promise<boolean>;
   /**
@@ -80,6 +85,9 @@ export function openQueues({ url }: { url: string }): Queues {
       }),
     oldestWaiting: (name) => attempted(async () => (await queueOf(name).getWaiting(0, 0))[0]?.timestamp ?? null),
     isPaused: (name) => attempted(() => queueOf(name).isPaused()),
+    pause: (name) => attempted(() => queueOf(name).pause()),
+    resume: (name) => attempted(() => queueOf(name).resume()),
+    position: (name, id) => attempted(() => positionOf(queueOf(name), redis, id)),
     hasJob: (name, id) => attempted(async () => LIVE_STATES.includes(await queueOf(name).getJobState(id))),
     releaseJobs: (processId) =>
       attempted(async () =>
@@ -110,6 +118,13 @@ async function addJob(queue: Queue, id: string, data: JobOf[QueueName]): Promise
   if (LIVE_STATES.includes(state)) return;
   if (state !== "unknown") await queue.remove(id);
   await queue.add(queue.name, data, { jobId: id });
+}
+
+/** New jobs come in at the left of the list, the next to be taken is at its right. */
+async function positionOf(queue: Queue, redis: Redis, id: string): Promise<number | null> {
+  const key = queue.toKey("wait");
+  const [length, index] = await Promise.all([redis.llen(key), redis.lpos(key, id)]);
+  return index === null ? null : Math.max(1, length - index);
 }
 
 async function countJobs(queue: Queue): Promise<QueueCounts> {

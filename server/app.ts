@@ -22,6 +22,7 @@ import { branchingRoutes } from "./routes/branching.ts";
 import { discoveryRoutes, occupancyRoutes } from "./routes/discovery.ts";
 import { actingRoutes, lookingRoutes } from "./routes/episodes.ts";
 import { healthRoutes } from "./routes/health.ts";
+import { operatingRoutes } from "./routes/operating.ts";
 import { pageRoutes } from "./routes/pages.ts";
 import { tokenRoutes } from "./routes/tokens.ts";
 import { whyRoutes } from "./routes/why.ts";
@@ -39,7 +40,7 @@ const MAX_CONNECTIONS = 16_384;
 
 /** The server without its process: routes, sockets and what they share. It is closed by `close()`; its parts are not. */
 export async function buildApp(deps: ServerDeps): Promise<App> {
-  const occupancy = new Occupancy(deps.workers);
+  const occupancy = new Occupancy(deps);
   const hub = new MailHub();
   const parts: Parts = { ...deps, hub, occupancy, cells: new Cells(deps.catalog, occupancy) };
   const tokens = new Tokens(deps.store);
@@ -153,6 +154,7 @@ function registerRoutes(app: App, parts: Parts, tokens: Tokens): void {
   branchingRoutes(app, parts);
   lookingRoutes(app, parts);
   whyRoutes(app, parts);
+  operatingRoutes(app, parts);
   batchRoutes(app, parts);
   verifyRoute(app, parts);
   jobRoutes(app, parts);

@@ -75,6 +75,7 @@ const presenceOf = (config: Config, loopP99Ms: number): Presence => ({
   state: "running",
   live: 0,
   capacity: 0,
+  jobs: 0,
   sandboxes: 0,
   snapshots: 0,
   tier: null,

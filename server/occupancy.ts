@@ -1,32 +1,54 @@
 import type { EpisodeRecord, PendingReason } from "../core/episode.ts";
 import type { Presence } from "../core/mail.ts";
+import type { ServerDeps } from "./parts.ts";
 
 /** Workers say who they are every second; asking more often shows nothing new. */
 const FRESH_MS = 1_000;
 
-/** Who works and how much room they have, as of the last second. */
-export class Occupancy {
-  readonly #read: () => Promise<Presence[]>;
-  #known: { at: number; workers: Promise<Presence[]> } | null = null;
+/** What `read` gave, for a second. */
+class Remembered<T> {
+  readonly #read: () => Promise<T>;
+  #known: { at: number; value: Promise<T> } | null = null;
 
-  constructor(read: () => Promise<Presence[]>) {
+  constructor(read: () => Promise<T>) {
     this.#read = read;
   }
 
-  async workers(now = Date.now()): Promise<readonly Presence[]> {
+  async get(now: number): Promise<T> {
     if (this.#known === null || now - this.#known.at > FRESH_MS) {
-      const known = { at: now, workers: this.#read() };
+      const known = { at: now, value: this.#read() };
       this.#known = known;
-      known.workers.catch(() => {
+      known.value.catch(() => {
         if (this.#known === known) this.#known = null;
       });
     }
-    return this.#known.workers;
+    return this.#known.value;
+  }
+}
+
+/** Who works, how much room they have and whether they may take episodes, as of the last second. */
+export class Occupancy {
+  readonly #workers: Remembered<Presence[]>;
+  readonly #paused: Remembered<boolean>;
+
+  constructor({ workers, queues }: Pick<ServerDeps, "workers" | "queues">) {
+    this.#workers = new Remembered(workers);
+    this.#paused = new Remembered(() => queues.isPaused("episode"));
   }
 
-  /** Why a queued episode has not started, as far as the workers show it. */
+  async workers(now = Date.now()): Promise<readonly Presence[]> {
+    return this.#workers.get(now);
+  }
+
+  /** Why a queued episode has not started. */
   async pendingReason(record: EpisodeRecord): Promise<PendingReason | null> {
-    if (record.state !== "queued" || record.pending_reason !== null) return record.pending_reason;
+    if (record.state !== "queued") return record.pending_reason;
+    return (await this.placeReason()) ?? record.pending_reason;
+  }
+
+  /** Why nothing that waits for a place gets one; null when a worker could take it now. */
+  async placeReason(): Promise<PendingReason | null> {
+    if (await this.#paused.get(Date.now())) return "paused";
     const workers = await this.workers();
     if (workers.length === 0) return "no_worker";
     const running = workers.filter((worker) => worker.state === "running");

@@ -277,5 +277,7 @@ async function answerWaiting(
 ): Promise<EpisodeAnswer> {
   const fold = await foldEpisode(parts.store, record.episode_id);
   const answer = await answerFromFold(parts, caller, record, fold, { full: false });
-  return sent && answer.state === "ready" ? { ...answer, state: "running", observations: [] } : answer;
+  if (sent && answer.state === "ready") return { ...answer, state: "running", observations: [] };
+  // Its step waits for a place.
+  return answer.state === "parked" ? { ...answer, pending_reason: await parts.occupancy.placeReason() } : answer;
 }

@@ -2,6 +2,7 @@ import type { WhyAnswer } from "../core/api.ts";
 import type { EpisodeRecord, EpisodeState, PendingReason } from "../core/episode.ts";
 import type { QueueName } from "../core/jobs.ts";
 import type { Presence } from "../core/mail.ts";
+import { episodeJobId } from "../platform/queues.ts";
 import { type Caller, seesEverybody } from "./auth/caller.ts";
 import { foldEpisode } from "./fold.ts";
 import type { Parts } from "./parts.ts";
@@ -35,6 +36,7 @@ export async function whyEpisode(parts: Parts, caller: Caller, record: EpisodeRe
     case "running":
       return { ...head, pending_reason: null, ...(await whyLive(parts, record)) };
     case "parked":
+      if (await waitsForPlace(parts, record)) return { ...head, ...(await whyQueued(parts, record)) };
       return { ...head, pending_reason: null, ...whyParked(record) };
     case "verifying":
       return { ...head, ...(await whyVerifying(parts, workers)) };
@@ -53,38 +55,48 @@ const REASONS: Readonly<Record<PendingReason, Said>> = {
     hint: "wait, end what is not needed, or start workers on this or another host",
   },
   image_building: { what: "the image it needs is being made", hint: "wait; the worker's log shows the progress" },
-  paused: { what: "an operator paused the queue", hint: "resume it at /ops/queues" },
-  draining: { what: "every worker is draining and takes nothing new", hint: "wait for the new workers, or start some" },
+  paused: { what: "an operator paused the queue", hint: "polygym queue resume NAME, or at /ops/queues" },
+  draining: {
+    what: "every worker is draining and takes nothing new",
+    hint: "wait for the new workers, start some, or polygym worker resume",
+  },
   recovering: {
     what: "its last worker was lost; the next one restores it from its last durable step",
     hint: "wait; the trajectory has an event episode.recovered when it is back",
   },
 };
 
-/** As the episode's queue shows it; null when a worker could take it now. */
-async function placeReason(parts: Parts, record: EpisodeRecord): Promise<PendingReason | null> {
-  if (await parts.queues.isPaused("episode")) return "paused";
-  const byWorkers = await parts.occupancy.pendingReason({ ...record, pending_reason: null });
-  return byWorkers ?? record.pending_reason;
-}
-
 async function whyQueued(parts: Parts, record: EpisodeRecord): Promise<Said & Pick<WhyAnswer, "pending_reason">> {
-  const reason = await placeReason(parts, record);
-  const { waiting } = (await parts.queues.counts()).episode;
+  const reason = await parts.occupancy.pendingReason({ ...record, state: "queued" });
+  const turn = await turnOf(parts, record);
   const ends = new Date(record.created_at + record.wait_capacity_s * 1_000).toISOString();
   const limit = record.term === 0 ? `; it gives up at ${ends} (wait_capacity_s)` : "";
   if (reason !== null) {
     const { what, hint } = REASONS[reason];
-    return { pending_reason: reason, what: `${what}; ${waiting} wait in the queue${limit}`, hint };
+    return { pending_reason: reason, what: `${what}; ${turn}${limit}`, hint };
   }
   const stuck = Date.now() - record.updated_at > STUCK_MS;
   return {
     pending_reason: null,
-    what: `it waits for a worker, of which some have room; ${waiting} wait in the queue${limit}`,
+    what: `it waits for a worker, of which some have room; ${turn}${limit}`,
     hint: stuck
       ? "a job that was lost is put back within seconds; if this lasts, look at polygym why episode and the workers' logs"
       : "wait: it is next",
   };
+}
+
+/** Its next owner's job is in the queue: it waits for a place, whatever its state. */
+async function turnOf(parts: Parts, { episode_id, term }: EpisodeRecord): Promise<string> {
+  const job = episodeJobId({ episode_id, term: term + 1 });
+  const [position, { episode }] = await Promise.all([parts.queues.position("episode", job), parts.queues.counts()]);
+  return position === null
+    ? `${episode.waiting} wait in the queue`
+    : `it is number ${position} of ${episode.waiting} in the queue`;
+}
+
+/** A step came for it, and it has no place yet. */
+async function waitsForPlace(parts: Parts, { episode_id, term }: EpisodeRecord): Promise<boolean> {
+  return parts.queues.hasJob("episode", episodeJobId({ episode_id, term: term + 1 }));
 }
 
 function whyBooting(record: EpisodeRecord, owner: Presence | undefined): Said {

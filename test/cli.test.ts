@@ -24,6 +24,7 @@ const COMMANDS = [
   "episode",
   "why",
   "top",
+  "queue",
   "import",
   "validate",
   "bench",
@@ -38,11 +39,14 @@ test("--help lists every command and the exit codes", async () => {
   expect(stdout).toContain("7 nothing matched");
 });
 
-test.each([...COMMANDS, "episode events", "token create"])("%s --help explains itself", async (command) => {
-  const { exitCode, stdout } = await polygym(...command.split(" "), "--help");
-  expect(exitCode).toBe(0);
-  expect(stdout).toMatch(new RegExp(`^Usage: polygym ${command}[ |]`));
-});
+test.each([...COMMANDS, "episode events", "token create", "worker drain", "worker resume", "queue pause"])(
+  "%s --help explains itself",
+  async (command) => {
+    const { exitCode, stdout } = await polygym(...command.split(" "), "--help");
+    expect(exitCode).toBe(0);
+    expect(stdout).toMatch(new RegExp(`^Usage: polygym ${command}[ |]`));
+  },
+);
 
 const misuses: readonly [string, string, RegExp][] = [
   ["an unknown command", "solve", /unknown command 'solve'/],
@@ -55,6 +59,7 @@ const misuses: readonly [string, string, RegExp][] = [
   ["a role that does not exist", "token create --role king", /Allowed choices are viewer/],
   ["a worker without a Redis", "worker", /needs the service's Redis/],
   ["a file that does not exist", "import humaneval /nowhere.gz", /cannot read \/nowhere\.gz/],
+  ["a queue that does not exist", "queue pause cake", /Allowed choices are episode/],
   ["a bench that does not exist", "bench speed", /Allowed choices are/],
 ];
 

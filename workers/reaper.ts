@@ -4,7 +4,7 @@ import type { EpisodeId } from "../core/ids.ts";
 import { knownDead, presences } from "../platform/presence.ts";
 import type { Redis } from "../platform/redis.ts";
 import type { WorkerDeps } from "./deps.ts";
-import { endUnjudged, notifyState } from "./episode/ending.ts";
+import { backToQueue, endUnjudged } from "./episode/ending.ts";
 import { Journal } from "./episode/journal.ts";
 
 /** Terms lost in a row without a hand-over before an episode is quarantined (runtime.md §2). */
@@ -65,6 +65,7 @@ export async function reapEpisodes(deps: WorkerDeps, view: ReaperView): Promise<
   ][] = [
     [["booting", "ready", "running"], 0, isLost, takeFromLostOwner],
     [["queued"], ORPHAN_AFTER_MS, () => true, wakeQueued],
+    [["parked"], ORPHAN_AFTER_MS, (record) => record.script !== null, wakeQueued],
     [["verifying"], ORPHAN_AFTER_MS, (record) => !view.census.lives(record.worker), wakeVerifying],
     [["parked"], 0, (record) => Date.now() - record.updated_at > record.idle_timeout_s * 1000, endIdle],
   ];
@@ -82,15 +83,8 @@ async function takeFromLostOwner(deps: WorkerDeps, record: EpisodeRecord): Promi
     const message = `${lost} owners in a row died with it, the last was ${record.worker ?? "unknown"} in term ${record.term}`;
     return endLost(deps, record, { code: "sandbox_lost", stage: "step", message });
   }
-  const queued = await deps.store.update(
-    record.episode_id,
-    { term: record.term, states: [record.state] },
-    { state: "queued", pending_reason: "recovering", worker: null, lost_terms: lost },
-  );
-  if (queued === null) return false;
+  if (!(await backToQueue(deps, record, { lostTerms: lost }))) return false;
   deps.log.warn({ episodeId: record.episode_id, term: record.term, lost }, "owner lost, episode goes on elsewhere");
-  await deps.queues.addEpisode({ episode_id: record.episode_id, term: record.term + 1 });
-  await notifyState(deps, queued, -1, "state");
   return true;
 }
 

@@ -129,16 +129,22 @@ export interface OneJudgement extends VerdictFrame {
   readonly data: Submission;
 }
 
-/** One verifier's verdict. Our own failures are tried again, then become a verdict of status `error`; never a score. */
+/**
+ * One verifier's verdict. Our own failures are tried again, then become a verdict of status `error`; never a score. So does
+ * a verifier that is here in another version than the pinned one, with a flag: a rescore judges by the newer one.
+ */
 export async function judgeOne(deps: WorkerDeps, work: OneJudgement, signal: AbortSignal): Promise<Verdict> {
   const started = performance.now();
-  const verifier = deps.verifiers.find(
-    (candidate) => candidate.id === work.entry.id && candidate.version === work.entry.version,
-  );
+  const { id, version } = work.entry;
+  const verifier = deps.verifiers.find((candidate) => candidate.id === id);
+  if (verifier?.version !== version) {
+    const has = verifier === undefined ? "none of that name" : `@${verifier.version}`;
+    const error = new GymError("version_changed", `verifier ${id}@${version} is not here, this worker has ${has}`);
+    const flags = [{ name: "verifier_changed", detail: error.message }];
+    return { ...errorVerdict(work, error, 0, work.lease.snapshot.id), flags };
+  }
   for (let tries = 1; ; tries++) {
     try {
-      if (verifier === undefined)
-        throw new GymError("verifier_failed", `verifier ${work.entry.id}@${work.entry.version} is not here`);
       const judgement = await boundary("verify", "verifier_failed", () =>
         judgeSubmission({
           provider: deps.provider,

@@ -1,12 +1,12 @@
 import { hostname } from "node:os";
 import type { Logger } from "pino";
-import type { Presence } from "../core/mail.ts";
+import type { Presence, WorkerMail } from "../core/mail.ts";
 import type { SandboxProvider } from "../core/sandbox.ts";
 import { frameworks, policies } from "../environments/catalog.ts";
 import { openSharedCatalog } from "../environments/tasks/shared-catalog.ts";
 import type { Config } from "../platform/config.ts";
 import { openMailbox, readMailbox } from "../platform/mailbox.ts";
-import { announce } from "../platform/presence.ts";
+import { type Announcement, announce } from "../platform/presence.ts";
 import { openQueues, type QueueWorker, workQueue } from "../platform/queues.ts";
 import { connectRedis } from "../platform/redis.ts";
 import { watchLoop } from "../platform/shutdown.ts";
@@ -17,6 +17,7 @@ import { Bases } from "./bases.ts";
 import type { WorkerDeps } from "./deps.ts";
 import { LiveEpisodes } from "./episode/live.ts";
 import { runEpisode } from "./episode/run.ts";
+import { Intake } from "./intake.ts";
 import { reapEpisodes, WorkerCensus } from "./reaper.ts";
 import { verifyEpisode } from "./verify.ts";
 import { verifySubmission } from "./verify-request.ts";
@@ -27,8 +28,6 @@ const PARK_AFTER_MS = 60_000;
 /** The same while others wait for a place. */
 const PARK_UNDER_PRESSURE_MS = 100;
 const MAKE_ROOM_EVERY_MS = 100;
-/** Time that running steps have to be answered before the process ends. */
-const DRAIN_MS = 25_000;
 const REAP_SANDBOXES_EVERY_MS = 30_000;
 
 export interface WorkerOptions {
@@ -67,7 +66,8 @@ export async function startWorker({ config, redisUrl, provider, log }: WorkerOpt
     log,
   };
   await provider.reap();
-  const describing = await describer(deps, live, config);
+  const intake = new Intake(startProcessors(deps, live, config, redisUrl), live);
+  const describing = await describer(deps, { live, intake }, config);
   const presence = announce({ redis, describe: describing.describe });
   const mail = readMailbox({
     url: redisUrl,
@@ -75,9 +75,8 @@ export async function startWorker({ config, redisUrl, provider, log }: WorkerOpt
     id: workerId,
     blobs: store,
     log,
-    onMail: (letter) => live.deliver(letter),
+    onMail: (letter) => receive(letter, { live, intake, presence, log }),
   });
-  const processors = startProcessors(deps, live, config, redisUrl);
   const census = new WorkerCensus(redis, workerId);
   const reap = () => reapEpisodes(deps, { census, owns: (id) => live.owns(id) });
   await reap();
@@ -87,7 +86,10 @@ export async function startWorker({ config, redisUrl, provider, log }: WorkerOpt
       await live.parkIdle(PARK_AFTER_MS, config.episodesPerWorker);
       await reap();
     }),
-    every(MAKE_ROOM_EVERY_MS, log, () => makeRoom(deps, live, config)),
+    every(MAKE_ROOM_EVERY_MS, log, async () => {
+      await intake.tend();
+      await makeRoom(deps, live, config);
+    }),
     every(REAP_SANDBOXES_EVERY_MS, log, async () => {
       await provider.reap();
     }),
@@ -95,10 +97,9 @@ export async function startWorker({ config, redisUrl, provider, log }: WorkerOpt
   log.info({ workerId, tier: provider.tier, capacity: config.episodesPerWorker }, "worker ready");
   const stop = async () => {
     for (const timer of timers) timer[Symbol.dispose]();
-    await Promise.all(processors.map((processor) => processor.pause()));
-    await leaveEpisodes(live);
+    await intake.leave();
     await mail.close();
-    await Promise.all(processors.map((processor) => processor.close()));
+    await intake.close();
     await presence.close();
     describing[Symbol.dispose]();
     await Promise.all([queues.close(), mailbox.close(), store.close(), provider.close()]);
@@ -107,12 +108,30 @@ export async function startWorker({ config, redisUrl, provider, log }: WorkerOpt
   return { [Symbol.asyncDispose]: stop };
 }
 
+interface Recipients {
+  readonly live: LiveEpisodes;
+  readonly intake: Intake;
+  readonly presence: Announcement;
+  readonly log: Logger;
+}
+
+async function receive(letter: WorkerMail, { live, intake, presence, log }: Recipients): Promise<void> {
+  if (letter.type !== "intake") return live.deliver(letter);
+  await intake.turn(letter.state);
+  log.info({ state: letter.state }, "worker told what to take");
+  await presence.refresh();
+}
+
 interface Describer extends Disposable {
   describe(): Presence;
   refresh(): Promise<void>;
 }
 
-async function describer(deps: WorkerDeps, live: LiveEpisodes, config: Config): Promise<Describer> {
+async function describer(
+  deps: WorkerDeps,
+  { live, intake }: Pick<Recipients, "live" | "intake">,
+  config: Config,
+): Promise<Describer> {
   const { runtimes } = await deps.provider.image("host");
   const loop = watchLoop();
   const startedAt = Date.now();
@@ -125,9 +144,10 @@ async function describer(deps: WorkerDeps, live: LiveEpisodes, config: Config): 
     version: config.version,
     started_at: startedAt,
     seen_at: Date.now(),
-    state: "running",
+    state: intake.state,
     live: live.size,
     capacity: config.episodesPerWorker,
+    jobs: intake.jobs,
     sandboxes: counts.sandboxes,
     snapshots: counts.snapshots,
     tier: deps.provider.tier,
@@ -146,16 +166,6 @@ async function makeRoom(deps: WorkerDeps, live: LiveEpisodes, config: Config): P
   if (live.size < config.episodesPerWorker) return;
   const { waiting } = (await deps.queues.counts()).episode;
   if (waiting > 0) await live.parkIdle(PARK_UNDER_PRESSURE_MS, waiting);
-}
-
-/** Parks what waits for its policy, gives running steps time to be answered, and leaves the rest to recovery. */
-async function leaveEpisodes(live: LiveEpisodes): Promise<void> {
-  const deadline = Date.now() + DRAIN_MS;
-  while (live.size > 0 && Date.now() < deadline) {
-    await live.parkIdle(0, live.size);
-    if (live.size > 0) await new Promise((resolve) => setTimeout(resolve, 100));
-  }
-  await live.abandonAll();
 }
 
 function startProcessors(deps: WorkerDeps, live: LiveEpisodes, config: Config, url: string): QueueWorker[] {

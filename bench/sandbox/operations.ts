@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type { ExecResult, OpenRequest, Sandbox, SandboxProvider, Shell } from "../../core/sandbox.ts";
+import { availableKb, sharesKb } from "../memory.ts";
 import { forks } from "./forks.ts";
-import { availableKb, sharesKb } from "./memory.ts";
 import { expectEqual, type Recorder, timed } from "./recorder.ts";
 
 /** Everything that the sandbox port can do, timed through the port. */

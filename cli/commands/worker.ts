@@ -5,14 +5,16 @@ import type { CommandContext } from "../context.ts";
 import { CommandError, EXIT } from "../exit-codes.ts";
 import { runNodeScript } from "../node-script.ts";
 import type { Registry } from "../registry.ts";
+import { addDrain } from "./drain.ts";
 
 interface WorkerOptions {
   readonly redis?: string;
   readonly store?: string;
 }
 
-export function addWorker({ program, action }: Registry): void {
-  program
+export function addWorker(registry: Registry): void {
+  const { program, action } = registry;
+  const command = program
     .command("worker")
     .summary("one more worker process for a service that runs elsewhere")
     .description(
@@ -21,6 +23,7 @@ export function addWorker({ program, action }: Registry): void {
     .option("--redis <url>", "the service's Redis [POLYGYM_REDIS_URL]")
     .option("--store <url>", "the service's postgres:// [POLYGYM_STORE, which hides a password from ps; else its home]")
     .action(action(worker, ({ redis, store }: WorkerOptions) => ({ redisUrl: redis, storeUrl: store })));
+  addDrain(command, registry);
 }
 
 async function worker({ config, signal }: CommandContext): Promise<number> {

@@ -57,6 +57,7 @@ const presence = (over: Partial<Presence> = {}): Presence => ({
   state: "running",
   live: 0,
   capacity: 0,
+  jobs: 0,
   sandboxes: 0,
   snapshots: 0,
   tier: null,

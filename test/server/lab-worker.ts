@@ -5,7 +5,7 @@ import { OUTCOME_OF } from "../../core/episode.ts";
 import type { EpisodeEvent, EventBody } from "../../core/events.ts";
 import { canonicalJson, type EpisodeId, newProcessId, sha256 } from "../../core/ids.ts";
 import type { EpisodeJob } from "../../core/jobs.ts";
-import type { ServerMail, StepObserved, WorkerMail } from "../../core/mail.ts";
+import type { Presence, ServerMail, StepObserved, WorkerMail } from "../../core/mail.ts";
 import type { Message } from "../../core/messages.ts";
 import type { Store } from "../../core/store.ts";
 import type { Verdict } from "../../core/verifier.ts";
@@ -73,9 +73,10 @@ export async function startLabWorker(options: LabOptions): Promise<LabWorker> {
       version: "0",
       started_at: 0,
       seen_at: Date.now(),
-      state: "running",
+      state: lab.state,
       live: 0,
       capacity: 1_000,
+      jobs: 0,
       sandboxes: 0,
       snapshots: 0,
       tier: "lab",
@@ -101,6 +102,8 @@ export async function startLabWorker(options: LabOptions): Promise<LabWorker> {
 
 class Lab {
   readonly ran: string[] = [];
+  /** As it was last told; what it takes is not bound by it. */
+  state: Presence["state"] = "running";
   readonly #live = new Map<EpisodeId, Live>();
   readonly #store: Store;
   readonly #gate: Promise<void>;
@@ -147,6 +150,10 @@ class Lab {
   }
 
   async deliver(mail: WorkerMail): Promise<void> {
+    if (mail.type === "intake") {
+      this.state = mail.state;
+      return;
+    }
     const live = this.#live.get(mail.episode_id);
     if (live === undefined || mail.term !== live.record.term) return this.#refuse(mail, "stale", "not mine");
     if (mail.type === "park") return;

@@ -54,6 +54,7 @@ export async function openLab(): Promise<Lab> {
       state: "running",
       live: 0,
       capacity: 0,
+      jobs: 0,
       sandboxes: 0,
       snapshots: 0,
       tier: null,

@@ -1,9 +1,10 @@
 import type { StopReason } from "../../core/episode.ts";
 import { GymError } from "../../core/errors.ts";
-import type { StepObserved, StepRefusal, WorkerMail } from "../../core/mail.ts";
+import type { EpisodeMail, StepObserved, StepRefusal } from "../../core/mail.ts";
 import type { Action, ObservationInfo } from "../../core/messages.ts";
 import { type Asker, bodyDigest, Conversation, type StepMail } from "./conversation.ts";
 import {
+  backToQueue,
   describeFailure,
   endUnjudged,
   type Failure,
@@ -74,11 +75,11 @@ export class EpisodeActor {
   }
 
   /** Takes a letter from the mailbox. Never throws: what goes wrong ends the episode here. */
-  deliver(mail: WorkerMail): void {
+  deliver(mail: EpisodeMail): void {
     this.#handle(mail).catch((error: unknown) => this.#lose(error));
   }
 
-  async #handle(mail: WorkerMail): Promise<void> {
+  async #handle(mail: EpisodeMail): Promise<void> {
     switch (mail.type) {
       case "step":
         return this.#onStep(mail);
@@ -169,6 +170,13 @@ export class EpisodeActor {
     await this.#free();
   }
 
+  /** As {@link abandon}, and puts it back into the queue: a worker that goes away hands over, its term is not a lost one. */
+  async leaveToOthers(): Promise<void> {
+    const { deps, record } = this.#parts;
+    await this.abandon();
+    await backToQueue(deps, record, { lostTerms: 0 });
+  }
+
   #leave(): boolean {
     if (this.#phase !== "live") return false;
     this.#phase = "leaving";
@@ -251,6 +259,8 @@ export class EpisodeActor {
       onOutput: progressSender(this.#parts, mail),
     };
     const done = await perform(mail, frame);
+    // Abandoned meanwhile: the step is the next owner's to run and to answer.
+    if (!this.isLive) return void (await slow.stop());
     this.#running = null;
     this.#wallUsedMs += performance.now() - started;
     const shown = await slow.stop();

@@ -29,7 +29,7 @@ export async function endUnjudged(
   owner: EndingOwner,
   reason: StopReason,
   failure: Failure | null,
-  extra: { steps?: number; wall_used_ms?: number } = {},
+  extra: { steps?: number; wall_used_ms?: number; flags?: string[] } = {},
 ): Promise<void> {
   const { deps, record, journal } = owner;
   const outcome = OUTCOME_OF[reason];
@@ -56,6 +56,23 @@ export async function endUnjudged(
     { type: "episode.ended", stop_reason: reason, outcome, failure },
   );
   await notifyState(owner.deps, updated, journal.last, "done");
+}
+
+/** The next worker goes on with it under a new term. False when it has changed hands or ended meanwhile. */
+export async function backToQueue(
+  deps: WorkerDeps,
+  { episode_id, term }: EpisodeRecord,
+  { lostTerms }: { readonly lostTerms: number },
+): Promise<boolean> {
+  const queued = await deps.store.update(
+    episode_id,
+    { term, states: ["booting", "ready", "running"] },
+    { state: "queued", pending_reason: "recovering", worker: null, lost_terms: lostTerms },
+  );
+  if (queued === null) return false;
+  await deps.queues.addEpisode({ episode_id, term: term + 1 });
+  await notifyState(deps, queued, -1, "state");
+  return true;
 }
 
 /** Hands a frozen workspace over to the verifiers. */

@@ -1,5 +1,5 @@
 import type { EpisodeId } from "../../core/ids.ts";
-import type { WorkerMail } from "../../core/mail.ts";
+import type { EpisodeMail } from "../../core/mail.ts";
 import type { Mailbox } from "../../platform/mailbox.ts";
 import type { EpisodeActor } from "./actor.ts";
 
@@ -37,7 +37,7 @@ export class LiveEpisodes {
   }
 
   /** A letter for an episode that is not here (any more) is answered `stale`: the server looks into the store. */
-  async deliver(mail: WorkerMail): Promise<void> {
+  async deliver(mail: EpisodeMail): Promise<void> {
     const actor = this.#actors.get(mail.episode_id);
     if (actor !== undefined) return actor.deliver(mail);
     const refused = { code: "stale" as const, detail: `${mail.episode_id} does not live in this worker` };
@@ -61,8 +61,8 @@ export class LiveEpisodes {
     return parked.filter(Boolean).length;
   }
 
-  /** Stops all of them without a side effect; other owners take over. */
-  async abandonAll(): Promise<void> {
-    await Promise.all([...this.#actors.values()].map((actor) => actor.abandon()));
+  /** Stops all of them; other workers go on with them at once. */
+  async leaveAll(): Promise<void> {
+    await Promise.all([...this.#actors.values()].map((actor) => actor.leaveToOthers()));
   }
 }

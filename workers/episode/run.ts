@@ -52,6 +52,7 @@ async function liveIn(
   try {
     await carryOn(deps, actor, record, history);
     await actor.ended;
+    if (record.script !== null) await wakeScript(deps, record);
   } catch (error) {
     deps.log.warn({ err: error, episodeId: record.episode_id, term: record.term }, "episode stopped in this owner");
     if (error instanceof GymError && error.code === "stale_term") await actor.abandon();
@@ -59,6 +60,11 @@ async function liveIn(
   } finally {
     signal.removeEventListener("abort", onAbort);
   }
+}
+
+/** Nobody steps a script but its owner: one that was parked goes on in the next. */
+async function wakeScript({ store, queues }: WorkerDeps, { episode_id, term }: EpisodeRecord): Promise<void> {
+  if ((await store.episode(episode_id))?.state === "parked") await queues.addEpisode({ episode_id, term: term + 1 });
 }
 
 /** What is due at once: an end that was not handed over, a step that was not answered, the rest of a script. */
@@ -106,7 +112,9 @@ async function bootOrEnd(
       { err: error, episodeId: record.episode_id, taskId: record.environment.task_id },
       "episode did not boot",
     );
-    await endUnjudged({ deps, record, journal }, "sandbox_lost", describeFailure(error, "boot"));
+    const failure = describeFailure(error, "boot");
+    const flags = failure.code === "version_changed" ? [...record.flags, "framework_changed"] : record.flags;
+    await endUnjudged({ deps, record, journal }, "sandbox_lost", failure, { flags });
     return null;
   }
 }

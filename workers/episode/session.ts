@@ -1,3 +1,4 @@
+import { frameworkProfile } from "../../core/catalog.ts";
 import type { EpisodeRecord } from "../../core/episode.ts";
 import { GymError } from "../../core/errors.ts";
 import type { Framework, FrameworkSession } from "../../core/framework.ts";
@@ -47,13 +48,23 @@ export const openFramework = (
     resume,
   });
 
-/** A framework that changed since the episode was made is refused, never silently used (runtime.md §9). */
-export function pinnedFramework(deps: WorkerDeps, record: EpisodeRecord): Framework {
-  const { framework: id, framework_version: version } = record.environment;
-  const found = deps.frameworks.find((framework) => framework.id === id);
-  if (found?.version === version) return found;
+/**
+ * The framework that the episode was made with. One that has changed since, in its version or in what its configuration
+ * means, is refused and never silently used (runtime.md §9).
+ */
+export function pinnedFramework(
+  { frameworks }: Pick<WorkerDeps, "frameworks">,
+  { environment }: EpisodeRecord,
+): Framework {
+  const { framework: id, framework_version: version } = environment;
+  const found = frameworks.find((framework) => framework.id === id);
+  if (found === undefined) throw new GymError("version_changed", `framework ${id}@${version} is not here any more`);
+  if (found.version !== version)
+    throw new GymError("version_changed", `framework ${id}@${version} is not here, this worker has @${found.version}`);
+  const config = found.config.safeParse(environment.framework_config);
+  if (config.success && frameworkProfile(found, config.data) === environment.framework_profile) return found;
   throw new GymError(
-    "sandbox_unavailable",
-    `framework ${id}@${version} is not here, this worker has ${found === undefined ? "none of that name" : `@${found.version}`}`,
+    "version_changed",
+    `framework ${id}@${version} reads its configuration differently here: its profile is not ${environment.framework_profile}`,
   );
 }
