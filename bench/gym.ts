@@ -32,23 +32,21 @@ export interface GymOptions {
   readonly episodesPerWorker?: number;
   /** Go on in the home of a stopped one; it is then not removed at the end. */
   readonly home?: string;
+  /** A Redis of the caller's. (Default: the service's own) */
+  readonly redisUrl?: string;
   /** Of another build. (Default: this checkout) */
   readonly root?: string;
   /** Beside what the options above say. */
   readonly environment?: Readonly<Record<string, string>>;
 }
 
-export async function startGym({
-  workers: count = 1,
-  episodesPerWorker = 256,
-  home,
-  root,
-  environment,
-}: GymOptions = {}): Promise<Gym> {
+export async function startGym(options: GymOptions = {}): Promise<Gym> {
+  const { workers: count = 1, episodesPerWorker = 256, home, redisUrl = null, root, environment } = options;
   const folder = home ?? (await mkdtemp(join(tmpdir(), "gym-")));
-  const config = loadConfig(undefined, { home: folder, redisUrl: null, url: null, token: null, episodesPerWorker });
+  const config = loadConfig(undefined, { home: folder, redisUrl, url: null, token: null, episodesPerWorker });
   const argv = [join(root ?? config.root, "cli/main.ts"), "up", "--port", "0", "--workers", String(count), "--json"];
-  const child = spawn(process.execPath, argv, {
+  // setpriv: it ends with this process, however that ends.
+  const child = spawn("setpriv", ["--pdeathsig", "TERM", process.execPath, ...argv], {
     env: { ...processEnvironment(config), ...environment },
     stdio: ["ignore", "pipe", "inherit"],
   });

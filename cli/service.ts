@@ -6,6 +6,7 @@ import { newProcessId } from "../core/ids.ts";
 import { type Config, processEnvironment } from "../platform/config.ts";
 import { forgetPresence } from "../platform/presence.ts";
 import { startRedis } from "../platform/private-redis.ts";
+import { openQueues } from "../platform/queues.ts";
 import { connectRedis } from "../platform/redis.ts";
 import { Client } from "./client.ts";
 import { CommandError, EXIT } from "./exit-codes.ts";
@@ -62,8 +63,15 @@ export async function startService({ config, anyPort, onEvent, signal }: Service
   const redisUrl = config.redisUrl ?? parts.adopt(await startRedis(config), (redis) => redis.close()).url;
   const presence = connectRedis(redisUrl);
   parts.defer(() => presence.disconnect());
+  const queues = openQueues({ url: redisUrl });
+  parts.defer(() => queues.close());
+  // Others take over at once, instead of after the silence and the stall check that a lost host needs.
+  const release = async (id: string): Promise<void> => {
+    await forgetPresence(presence, id);
+    await queues.releaseJobs(id);
+  };
   const forget = (id: string) => {
-    forgetPresence(presence, id).catch((error: unknown) => onEvent(`could not forget ${id}: ${String(error)}`));
+    release(id).catch((error: unknown) => onEvent(`could not release what ${id} had: ${String(error)}`));
   };
   const supervise = supervisor({ config: { ...config, port }, redisUrl, logDir, forget, onEvent });
   const server = supervise("server", "server");
