@@ -7,6 +7,11 @@ export type RedisOptions = Omit<DriverOptions, "replyMapping">;
 
 /** A reconnect is tried this often at least: a Redis that is back is used within a second. */
 const MAX_RECONNECT_MS = 1_000;
+/**
+ * A connection that owes an answer and is silent for this long is opened again: the other end may be gone without a word.
+ * Longer than any blocking read (5 s here, 10 s in BullMQ).
+ */
+const SILENT_MS = 15_000;
 const OLDEST_VERSION = [6, 2] as const;
 
 /** Options for `redis://`, `rediss://`, `unix:///path` and plain paths. Reconnects for ever; commands wait meanwhile. */
@@ -16,6 +21,7 @@ export function redisOptions(url: string): RedisOptions {
   return {
     ...address,
     maxRetriesPerRequest: null,
+    socketTimeout: SILENT_MS,
     retryStrategy: (times) => Math.min(20 * 2 ** Math.min(times, 10), MAX_RECONNECT_MS),
   };
 }
