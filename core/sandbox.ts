@@ -270,6 +270,8 @@ export interface SandboxProvider extends AsyncDisposable {
   export(base: Snapshot, snapshot: Snapshot, options: ExportOptions): Promise<FileResult<Submission>>;
   /** Frees a snapshot's layers when no sandbox uses them any more. Idempotent. */
   release(snapshot: Snapshot): Promise<void>;
+  /** False when it was released, is another process's, or was lost with what held it: nothing can be opened from it. */
+  holds(snapshot: Snapshot): boolean;
   /** Frees what processes that no longer live have left on this machine. Idempotent. Answers how many. */
   reap(): Promise<number>;
   image(name: string): Promise<ImageInfo>;

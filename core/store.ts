@@ -72,6 +72,13 @@ export interface EpisodeStore {
   grantTerm(id: EpisodeId, worker: string, expected: number): Promise<EpisodeRecord | null>;
   /** Compare-and-set. Null when the guard does not hold: stop, somebody else owns it. */
   update(id: EpisodeId, guard: RecordGuard, patch: EpisodePatch): Promise<EpisodeRecord | null>;
+  /**
+   * Done episodes whose log may lack its end, since `olderThanMs` or longer: who ended them may have died before it wrote it.
+   * Every episode that ends is one until {@link closeLogs}. At most 500, the oldest first.
+   */
+  unclosed(olderThanMs: number): Promise<EpisodeRecord[]>;
+  /** Says that the logs of these episodes have their end. */
+  closeLogs(ids: readonly EpisodeId[]): Promise<void>;
   /** Runs with their counts, latest first. */
   runs(filter: EpisodeFilter): Promise<{ run: string; counts: EpisodeCounts; last_at: number }[]>;
   /** Done episodes in the order in which they ended. */

@@ -29,22 +29,37 @@ export class Bases {
     this.#provider = provider;
   }
 
+  /** One that was lost with its host is made again. */
   async lease(task: Task): Promise<BaseLease> {
+    const entry = await this.#usable(task);
+    let held = true;
+    return {
+      snapshot: await entry.ready,
+      [Symbol.dispose]: () => {
+        if (held) entry.leases--;
+        held = false;
+        this.#evict();
+      },
+    };
+  }
+
+  async #usable(task: Task): Promise<Entry> {
+    for (;;) {
+      const entry = await this.#leased(task);
+      if (this.#provider.holds(await entry.ready)) return entry;
+      entry.leases--;
+      if (this.#entries.get(task.version) === entry) this.#entries.delete(task.version);
+    }
+  }
+
+  async #leased(task: Task): Promise<Entry> {
     const entry = this.#entries.get(task.version) ?? { ready: buildBase(this.#provider, task), leases: 0 };
     this.#entries.delete(task.version);
     this.#entries.set(task.version, entry);
     entry.leases++;
     try {
-      const snapshot = await entry.ready;
-      let held = true;
-      return {
-        snapshot,
-        [Symbol.dispose]: () => {
-          if (held) entry.leases--;
-          held = false;
-          this.#evict();
-        },
-      };
+      await entry.ready;
+      return entry;
     } catch (error) {
       entry.leases--;
       if (this.#entries.get(task.version) === entry) this.#entries.delete(task.version);

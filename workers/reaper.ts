@@ -42,6 +42,11 @@ export class WorkerCensus {
     for (const [id, at] of this.#seenAt) if (now - at > SILENT_MS) this.#seenAt.delete(id);
   }
 
+  /** True in one of the live workers: the one that started first. */
+  leads(): boolean {
+    return [...this.#seenAt.keys()].every((id) => this.#self <= id);
+  }
+
   lives(worker: string | null): boolean {
     return worker !== null && this.#seenAt.has(worker);
   }
@@ -53,6 +58,7 @@ export class WorkerCensus {
  */
 export async function reapEpisodes(deps: WorkerDeps, view: ReaperView): Promise<number> {
   await view.census.take();
+  // A worker that lives may have given an episode up, when its job was lost; only it knows.
   const isLost = (record: EpisodeRecord) =>
     record.worker === deps.workerId
       ? !view.owns(record.episode_id) && Date.now() - record.updated_at > SILENT_MS
@@ -66,7 +72,7 @@ export async function reapEpisodes(deps: WorkerDeps, view: ReaperView): Promise<
     [["booting", "ready", "running"], 0, isLost, takeFromLostOwner],
     [["queued"], ORPHAN_AFTER_MS, () => true, wakeQueued],
     [["parked"], ORPHAN_AFTER_MS, (record) => record.script !== null, wakeQueued],
-    [["verifying"], ORPHAN_AFTER_MS, (record) => !view.census.lives(record.worker), wakeVerifying],
+    [["verifying"], ORPHAN_AFTER_MS, isLost, wakeVerifying],
     [["parked"], 0, (record) => Date.now() - record.updated_at > record.idle_timeout_s * 1000, endIdle],
   ];
   let changed = 0;

@@ -8,6 +8,7 @@ import type { Verdict } from "../core/verifier.ts";
 import { judgeSubmission } from "../verifiers/clean-room/judge-submission.ts";
 import { combineRewards } from "../verifiers/combine.ts";
 import type { BaseLease } from "./bases.ts";
+import { appendEnd, completeLog } from "./closing.ts";
 import type { WorkerDeps } from "./deps.ts";
 import { notifyState } from "./episode/ending.ts";
 import { Journal } from "./episode/journal.ts";
@@ -42,26 +43,7 @@ export async function verifyEpisode(
 async function completeJournal(deps: WorkerDeps, job: Extract<VerifyJob, { kind: "episode" }>): Promise<void> {
   const record = await deps.store.episode(job.episode_id);
   if (record === null || record.state !== "done" || record.term !== job.term) return;
-  const { journal, events } = await Journal.resume(deps.store, record.episode_id, record.term);
-  if (events.some((event) => event.type === "episode.ended")) return;
-  await appendEnd(journal, record);
-}
-
-async function appendEnd(journal: Journal, record: EpisodeRecord): Promise<void> {
-  await journal.append(
-    {
-      type: "reward.committed",
-      reward: record.reward,
-      reward_status: record.reward_status,
-      trainable: record.trainable ?? false,
-    },
-    {
-      type: "episode.ended",
-      stop_reason: record.stop_reason ?? "submitted",
-      outcome: record.outcome ?? "infra_error",
-      failure: record.failure,
-    },
-  );
+  await completeLog(deps, record);
 }
 
 async function judgeRecord(
@@ -145,11 +127,14 @@ export async function judgeOne(deps: WorkerDeps, work: OneJudgement, signal: Abo
   }
   for (let tries = 1; ; tries++) {
     try {
+      // A base that died with its host is made again: that is no property of the submission.
+      using fresh = deps.provider.holds(work.lease.snapshot) ? null : await deps.bases.lease(work.task);
+      const base = (fresh ?? work.lease).snapshot;
       const judgement = await boundary("verify", "verifier_failed", () =>
         judgeSubmission({
           provider: deps.provider,
           task: work.task,
-          base: work.lease.snapshot,
+          base,
           submission: work.data,
           verifier,
           seed: work.seed,
@@ -159,7 +144,7 @@ export async function judgeOne(deps: WorkerDeps, work: OneJudgement, signal: Abo
       );
       return {
         ...verdictHead(work),
-        base: work.lease.snapshot.id,
+        base: base.id,
         status: "scored",
         ...judgement,
         duration_ms: Math.round(performance.now() - started),

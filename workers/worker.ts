@@ -1,5 +1,6 @@
 import { hostname } from "node:os";
 import type { Logger } from "pino";
+import type { EpisodeId } from "../core/ids.ts";
 import type { Presence, WorkerMail } from "../core/mail.ts";
 import type { SandboxProvider } from "../core/sandbox.ts";
 import { frameworks, policies } from "../environments/catalog.ts";
@@ -14,9 +15,11 @@ import { openStore } from "../platform/store/open.ts";
 import { verifiers } from "../verifiers/catalog.ts";
 import { importTasks, validateTasks } from "./background.ts";
 import { Bases } from "./bases.ts";
+import { completeLogs } from "./closing.ts";
 import type { WorkerDeps } from "./deps.ts";
 import { LiveEpisodes } from "./episode/live.ts";
 import { runEpisode } from "./episode/run.ts";
+import { hinting } from "./hints.ts";
 import { Intake } from "./intake.ts";
 import { reapEpisodes, WorkerCensus } from "./reaper.ts";
 import { verifyEpisode } from "./verify.ts";
@@ -56,7 +59,7 @@ export async function startWorker({ config, redisUrl, provider, log }: WorkerOpt
     workerId,
     store,
     queues,
-    mailbox,
+    mailbox: hinting(mailbox, log),
     provider,
     bases: new Bases(provider),
     tasks,
@@ -66,7 +69,8 @@ export async function startWorker({ config, redisUrl, provider, log }: WorkerOpt
     log,
   };
   await provider.reap();
-  const intake = new Intake(startProcessors(deps, live, config, redisUrl), live);
+  const judging = new Set<EpisodeId>();
+  const intake = new Intake(startProcessors(deps, { live, judging }, config, redisUrl), live);
   const describing = await describer(deps, { live, intake }, config);
   const presence = announce({ redis, describe: describing.describe });
   const mail = readMailbox({
@@ -78,7 +82,10 @@ export async function startWorker({ config, redisUrl, provider, log }: WorkerOpt
     onMail: (letter) => receive(letter, { live, intake, presence, log }),
   });
   const census = new WorkerCensus(redis, workerId);
-  const reap = () => reapEpisodes(deps, { census, owns: (id) => live.owns(id) });
+  const reap = async () => {
+    await reapEpisodes(deps, { census, owns: (id) => live.owns(id) || judging.has(id) });
+    if (census.leads()) await completeLogs(deps);
+  };
   await reap();
   const timers = [
     every(TEND_EVERY_MS, log, async () => {
@@ -168,7 +175,13 @@ async function makeRoom(deps: WorkerDeps, live: LiveEpisodes, config: Config): P
   if (waiting > 0) await live.parkIdle(PARK_UNDER_PRESSURE_MS, waiting);
 }
 
-function startProcessors(deps: WorkerDeps, live: LiveEpisodes, config: Config, url: string): QueueWorker[] {
+/** What this process works on now. */
+interface Work {
+  readonly live: LiveEpisodes;
+  readonly judging: Set<EpisodeId>;
+}
+
+function startProcessors(deps: WorkerDeps, { live, judging }: Work, config: Config, url: string): QueueWorker[] {
   const { log, workerId: processId } = deps;
   const onLockLost = (jobId: string) => log.warn({ jobId }, "lock lost: the job is stopped here");
   const shared = { url, log, processId, onLockLost };
@@ -177,13 +190,24 @@ function startProcessors(deps: WorkerDeps, live: LiveEpisodes, config: Config, u
       runEpisode(deps, live, job, signal),
     ),
     workQueue({ ...shared, queue: "verify", concurrency: config.verifiersPerWorker }, (job, signal) =>
-      job.kind === "episode" ? verifyEpisode(deps, job, signal) : verifySubmission(deps, job, signal),
+      job.kind === "episode"
+        ? noted(judging, job.episode_id, () => verifyEpisode(deps, job, signal))
+        : verifySubmission(deps, job, signal),
     ),
     workQueue({ ...shared, queue: "import", concurrency: 1 }, (job, signal) =>
       importTasks(deps, config.home, job, signal),
     ),
     workQueue({ ...shared, queue: "validation", concurrency: 1 }, (job, signal) => validateTasks(deps, job, signal)),
   ];
+}
+
+async function noted<T>(set: Set<T>, item: T, work: () => Promise<void>): Promise<void> {
+  set.add(item);
+  try {
+    await work();
+  } finally {
+    set.delete(item);
+  }
 }
 
 /** Repeats `work`, never two at a time; a failure is logged and the next round comes. */

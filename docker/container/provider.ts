@@ -123,6 +123,10 @@ export class ContainerProvider implements SandboxProvider {
     return await archiveDifference(this.#snapshots.of(base), this.#snapshots.of(snapshot), options);
   }
 
+  holds(snapshot: Snapshot): boolean {
+    return this.#snapshots.has(snapshot);
+  }
+
   async release(snapshot: Snapshot): Promise<void> {
     await this.#snapshots.release(snapshot);
   }

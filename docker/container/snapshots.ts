@@ -25,6 +25,10 @@ export class ContainerSnapshots {
     return this.#held.size;
   }
 
+  has(snapshot: Snapshot): boolean {
+    return this.#held.has(snapshot.id);
+  }
+
   of(snapshot: Snapshot): ArchiveFile {
     const archive = this.#held.get(snapshot.id);
     if (!archive) throw new GymError("sandbox_lost", `snapshot ${snapshot.id} is not held by this process (any more)`);

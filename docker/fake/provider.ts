@@ -82,6 +82,10 @@ export class FakeProvider implements SandboxProvider {
     };
   }
 
+  holds(snapshot: Snapshot): boolean {
+    return this.#snapshots.has(snapshot.id);
+  }
+
   async release(snapshot: Snapshot): Promise<void> {
     this.#snapshots.delete(snapshot.id);
   }

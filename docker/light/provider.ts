@@ -105,6 +105,10 @@ export class LightProvider implements SandboxProvider {
     }
   }
 
+  holds(snapshot: Snapshot): boolean {
+    return this.#snapshots.has(snapshot);
+  }
+
   async release(snapshot: Snapshot): Promise<void> {
     const unused = this.#snapshots.remove(snapshot);
     await this.#pool.drop(snapshot.id);

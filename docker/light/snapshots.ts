@@ -13,6 +13,10 @@ export class SnapshotTable {
     return this.#layers.size;
   }
 
+  has(snapshot: Snapshot): boolean {
+    return this.#layers.has(snapshot.id);
+  }
+
   add(snapshot: Snapshot, layers: readonly number[]): void {
     this.#layers.set(snapshot.id, layers);
     for (const layer of layers) this.#users.set(layer, (this.#users.get(layer) ?? 0) + 1);

@@ -35,6 +35,7 @@ CREATE INDEX IF NOT EXISTS episodes_by_state ON episodes (state, updated_at);
 CREATE INDEX IF NOT EXISTS episodes_by_run ON episodes (run, number);
 CREATE INDEX IF NOT EXISTS episodes_counted ON episodes (
   state, outcome, run, owner, task, framework, split, scripted, updated_at);
+CREATE TABLE IF NOT EXISTS closings (episode_id TEXT PRIMARY KEY, since INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS verdicts (
   number INTEGER PRIMARY KEY,
   episode_id TEXT NOT NULL, verifier TEXT NOT NULL, version TEXT NOT NULL, attempt INTEGER NOT NULL, verdict TEXT NOT NULL,

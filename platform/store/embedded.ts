@@ -75,6 +75,8 @@ export async function openEmbeddedStore({ dir, processId, log, now }: EmbeddedSt
     unfinished: (states, olderThanMs) => table.unfinished(states, olderThanMs),
     grantTerm: (id, worker, expected) => table.grantTerm(id, worker, expected),
     update: (id, guard, patch) => table.update(id, guard, patch),
+    unclosed: (olderThanMs) => table.unclosed(olderThanMs),
+    closeLogs: (ids) => table.closeLogs(ids),
     runs: (filter) => table.runs(filter),
     completions: (filter, page) => table.completions(filter, page),
     addVerdict: (id, verdict) => table.addVerdict(id, verdict),

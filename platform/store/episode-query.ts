@@ -1,6 +1,9 @@
 import type { SQLInputValue } from "node:sqlite";
 import type { EpisodeFilter } from "../../core/store.ts";
 
+/** Of one answer of `unclosed`: the rest comes with the next. */
+export const MOST_UNCLOSED = 500;
+
 export interface Where {
   /** Without the word WHERE; "1" when everything is asked for. */
   readonly text: string;

@@ -12,7 +12,7 @@ import type {
 import { Verdict } from "../../core/verifier.ts";
 import type { Database } from "./database.ts";
 import { countsOf, runsOf } from "./episode-counts.ts";
-import { cursorNumber, pageLimit, whereOf } from "./episode-query.ts";
+import { cursorNumber, MOST_UNCLOSED, pageLimit, whereOf } from "./episode-query.ts";
 
 type Row = Record<string, unknown>;
 
@@ -34,6 +34,7 @@ export class EpisodeTable implements EpisodeStore {
   readonly #insert: StatementSync;
   readonly #replace: StatementSync;
   readonly #remove: StatementSync;
+  readonly #owesEnd: StatementSync;
 
   constructor({ database, keepCopy, now }: EpisodeTableOptions) {
     this.#database = database;
@@ -50,6 +51,7 @@ export class EpisodeTable implements EpisodeStore {
        completion = CASE WHEN ? THEN coalesce(completion, (SELECT coalesce(max(completion), 0) + 1 FROM episodes)) END
        WHERE episode_id = ?`,
     );
+    this.#owesEnd = sql.prepare("INSERT OR IGNORE INTO closings (episode_id, since) VALUES (?, ?)");
     this.#remove = sql.prepare("DELETE FROM episodes WHERE episode_id = ? AND state = 'queued'");
   }
 
@@ -88,6 +90,7 @@ export class EpisodeTable implements EpisodeStore {
       record.state === "done" ? 1 : 0,
       JSON.stringify(record),
     );
+    this.#noteEnd(record);
   }
 
   /** Inside a transaction. */
@@ -102,6 +105,11 @@ export class EpisodeTable implements EpisodeStore {
       done,
       record.episode_id,
     );
+    this.#noteEnd(record);
+  }
+
+  #noteEnd(record: EpisodeRecord): void {
+    if (record.state === "done") this.#owesEnd.run(record.episode_id, this.#now());
   }
 
   /** Inside a transaction, or alone. */
@@ -169,6 +177,23 @@ export class EpisodeTable implements EpisodeStore {
       [...states, this.#now() - olderThanMs],
     );
     return rows.map(recordOf);
+  }
+
+  async unclosed(olderThanMs: number): Promise<EpisodeRecord[]> {
+    const rows = await this.#rows(
+      `SELECT e.record FROM closings AS c JOIN episodes AS e ON e.episode_id = c.episode_id
+       WHERE c.since <= ? ORDER BY c.since LIMIT ?`,
+      [this.#now() - olderThanMs, MOST_UNCLOSED],
+    );
+    return rows.map(recordOf);
+  }
+
+  async closeLogs(ids: readonly EpisodeId[]): Promise<void> {
+    if (ids.length === 0) return;
+    const marks = ids.map(() => "?").join(", ");
+    await this.#database.write(() =>
+      this.#database.sql.prepare(`DELETE FROM closings WHERE episode_id IN (${marks})`).run(...ids),
+    );
   }
 
   async grantTerm(id: EpisodeId, worker: string, expected: number): Promise<EpisodeRecord | null> {

@@ -366,7 +366,9 @@ behaviour("closes a sandbox by freezing it", async ({ provider }) => {
   const snapshot = await sandbox.freeze();
   expect(await codeOf(sandbox.exec({ argv: ["true"], timeoutMs: T }))).toBe("sandbox_unavailable");
   await sandbox.close();
+  expect(provider.holds(snapshot)).toBe(true);
   await provider.release(snapshot);
+  expect(provider.holds(snapshot)).toBe(false);
 });
 
 behaviour("names the programs that a freeze ends", async ({ provider }) => {

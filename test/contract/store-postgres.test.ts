@@ -38,7 +38,11 @@ describe.skipIf("missing" in programs)("with a PostgreSQL server", () => {
     const stores = await Promise.all(Array.from({ length: 6 }, (_, i) => open(url, `worker_${i}`)));
     expect(await stores[0]?.jobs()).toEqual([]);
     await Promise.all(stores.map((store) => store.close()));
-    expect(await rowsOf(url, "SELECT version FROM migrations")).toEqual([{ version: 1 }, { version: 2 }]);
+    expect(await rowsOf(url, "SELECT version FROM migrations")).toEqual([
+      { version: 1 },
+      { version: 2 },
+      { version: 3 },
+    ]);
   });
 
   test("a database of a newer build is refused with what to do", async () => {

@@ -183,6 +183,19 @@ export function storeContract(name: string, openSpace: () => Promise<StoreSpace>
       expect(await store.unfinished([], 0)).toEqual([]);
     });
 
+    test("names episodes that ended until their logs are said to be closed", async () => {
+      const [a, b] = [await create(), await create()];
+      await create();
+      await store.update(a.episode_id, { term: 0 }, DONE);
+      clock += 1_000;
+      await store.update(b.episode_id, { term: 0 }, DONE);
+      expect((await other.unclosed(500)).map((r) => r.episode_id)).toEqual([a.episode_id]);
+      expect((await other.unclosed(0)).map((r) => r.episode_id)).toEqual([a.episode_id, b.episode_id]);
+      await other.closeLogs([a.episode_id]);
+      await other.closeLogs([]);
+      expect((await store.unclosed(0)).map((r) => r.episode_id)).toEqual([b.episode_id]);
+    });
+
     test("keeps one verdict per verifier, version and attempt", async () => {
       const { episode_id } = await create();
       const verdict = sampleVerdict();

@@ -89,9 +89,11 @@ test("reap frees what is left when worker, host and sweeper are killed at once",
 test("a killed native host is reported as a loss, and the next sandbox starts another", async () => {
   await using provider = await openProvider({ tier: "light", home });
   const sandbox = await provider.open({ image: "host", owner: "leak" });
+  const base = await (await provider.open({ image: "host", owner: "leak" })).freeze();
   const running = codeOf(sandbox.exec({ argv: ["sleep", "60"], timeoutMs: 60_000 }));
   process.kill(childOf(process.pid), "SIGKILL");
   expect(await running).toBe("sandbox_lost");
+  expect(provider.holds(base)).toBe(false);
   await sandbox.close();
   await using next = await provider.open({ image: "host", owner: "leak" });
   expect(decode((await next.exec({ argv: ["echo", "on"], timeoutMs: 10_000 })).stdout)).toBe("on\n");

@@ -3,6 +3,7 @@ import { GymError, type Stage } from "../../core/errors.ts";
 import type { Sandbox, Snapshot, Submission } from "../../core/sandbox.ts";
 import { ManifestEntrySchema, type SubmissionBlob } from "../../core/submission.ts";
 import type { WorkerDeps } from "../deps.ts";
+import { enqueueOrSweep } from "../hints.ts";
 import type { Journal } from "./journal.ts";
 
 /** Bytes and entries that a submission may have; more is refused, and judged as an empty one. */
@@ -106,7 +107,8 @@ export async function handOver(
   );
   if (updated === null)
     throw new GymError("stale_term", `${record.episode_id} has a newer owner than term ${record.term}`);
-  await deps.queues.addVerify({ kind: "episode", episode_id: record.episode_id, term: record.term }, { attempt: 1 });
+  const job = { kind: "episode", episode_id: record.episode_id, term: record.term } as const;
+  await enqueueOrSweep(deps.log, deps.queues.addVerify(job, { attempt: 1 }));
   await notifyState(deps, updated, journal.last, "state");
 }
 

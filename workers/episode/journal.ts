@@ -1,5 +1,7 @@
+import type { EpisodeRecord } from "../../core/episode.ts";
 import type { EpisodeEvent, EventBody } from "../../core/events.ts";
 import type { EpisodeId } from "../../core/ids.ts";
+import { createdEvent } from "../../core/new-episode.ts";
 import type { EventStore } from "../../core/store.ts";
 
 /** Numbers and stamps one owner's events. One writer per term: the owner. */
@@ -39,6 +41,17 @@ export class Journal {
     ); // head and body together are the event
     await this.#store.append(events);
   }
+}
+
+/** For an owner: a server that died between the record and its first event left a log that does not begin; it begins here. */
+export async function resumeFromBirth(
+  store: EventStore,
+  record: EpisodeRecord,
+): Promise<{ journal: Journal; events: EpisodeEvent[] }> {
+  const resumed = await Journal.resume(store, record.episode_id, record.term);
+  if (resumed.events.length > 0) return resumed;
+  await store.append([createdEvent(record)]);
+  return Journal.resume(store, record.episode_id, record.term);
 }
 
 export async function allEvents(store: EventStore, episodeId: EpisodeId): Promise<EpisodeEvent[]> {

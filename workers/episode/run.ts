@@ -2,12 +2,13 @@ import type { EpisodeRecord } from "../../core/episode.ts";
 import { boundary, GymError } from "../../core/errors.ts";
 import type { EpisodeJob } from "../../core/jobs.ts";
 import type { WorkerDeps } from "../deps.ts";
+import { enqueueOrSweep } from "../hints.ts";
 import type { EpisodeActor } from "./actor.ts";
 import { boot } from "./boot.ts";
 import { driveScript } from "./drive.ts";
 import { describeFailure, endUnjudged, notifyState } from "./ending.ts";
 import { type History, historyOf, mailOf } from "./history.ts";
-import { Journal } from "./journal.ts";
+import { type Journal, resumeFromBirth } from "./journal.ts";
 import type { LiveEpisodes } from "./live.ts";
 
 /**
@@ -24,7 +25,7 @@ export async function runEpisode(
   if (record === null) return;
   live.own(record.episode_id);
   try {
-    const { journal, events } = await Journal.resume(deps.store, record.episode_id, record.term);
+    const { journal, events } = await resumeFromBirth(deps.store, record);
     await journal.append({ type: "term.granted", worker: deps.workerId, from_n: journal.last + 1 });
     const history = historyOf(events);
     if (history.frozen !== null) return await judgeFrozen(deps, record, journal, history.frozen);
@@ -94,7 +95,8 @@ async function judgeFrozen(
     },
   );
   if (updated === null) return;
-  await deps.queues.addVerify({ kind: "episode", episode_id: record.episode_id, term: record.term }, { attempt: 1 });
+  const job = { kind: "episode", episode_id: record.episode_id, term: record.term } as const;
+  await enqueueOrSweep(deps.log, deps.queues.addVerify(job, { attempt: 1 }));
   await notifyState(deps, updated, journal.last, "state");
 }
 

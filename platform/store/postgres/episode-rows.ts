@@ -5,7 +5,7 @@ import type { Digest, EpisodeId } from "../../../core/ids.ts";
 import type { EpisodeFilter, EpisodePage, EpisodePatch, EpisodeStore, RecordGuard } from "../../../core/store.ts";
 import { Verdict } from "../../../core/verifier.ts";
 import { countsOf, runsOf } from "../episode-counts.ts";
-import { cursorNumber, pageLimit } from "../episode-query.ts";
+import { cursorNumber, MOST_UNCLOSED, pageLimit } from "../episode-query.ts";
 import type { Connection, Row } from "./connection.ts";
 import { jsonText, labelText, whereOf } from "./episode-where.ts";
 
@@ -32,8 +32,12 @@ const REPLACE = `
   UPDATE episodes SET ${changes} WHERE episode_id = $1 AND revision = $2 RETURNING 1 AS changed`;
 const REPLACE_DONE = `
   WITH turn AS MATERIALIZED (SELECT pg_advisory_xact_lock(${COMPLETION_LOCK}))
-  UPDATE episodes SET ${changes}, completion = coalesce(completion, nextval('completions'))
-  FROM turn WHERE episode_id = $1 AND revision = $2 RETURNING 1 AS changed`;
+  , done AS (
+    UPDATE episodes SET ${changes}, completion = coalesce(completion, nextval('completions'))
+    FROM turn WHERE episode_id = $1 AND revision = $2 RETURNING episode_id, updated_at)
+  , noted AS (
+    INSERT INTO closings (episode_id, since) SELECT episode_id, updated_at FROM done ON CONFLICT DO NOTHING)
+  SELECT 1 AS changed FROM done`;
 
 const recordOf = (row: Row): EpisodeRecord => EpisodeRecordSchema.parse(JSON.parse(String(row.record)));
 
@@ -128,6 +132,19 @@ export class EpisodeRows implements EpisodeStore {
       [states, this.#now() - olderThanMs],
     );
     return rows.map(recordOf);
+  }
+
+  async unclosed(olderThanMs: number): Promise<EpisodeRecord[]> {
+    const rows = await this.#connection.rows(
+      `SELECT e.record FROM closings AS c JOIN episodes AS e ON e.episode_id = c.episode_id
+       WHERE c.since <= $1 ORDER BY c.since LIMIT ${MOST_UNCLOSED}`,
+      [this.#now() - olderThanMs],
+    );
+    return rows.map(recordOf);
+  }
+
+  async closeLogs(ids: readonly EpisodeId[]): Promise<void> {
+    if (ids.length > 0) await this.#connection.rows("DELETE FROM closings WHERE episode_id = ANY($1::text[])", [ids]);
   }
 
   grantTerm(id: EpisodeId, worker: string, expected: number): Promise<EpisodeRecord | null> {

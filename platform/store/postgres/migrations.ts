@@ -65,6 +65,10 @@ const MIGRATIONS: readonly string[] = [
     number bigint NOT NULL UNIQUE,
     id text NOT NULL, version text NOT NULL, archive text NOT NULL, PRIMARY KEY (id, version));
   `,
+  `
+  CREATE TABLE closings (episode_id text PRIMARY KEY, since bigint NOT NULL);
+  CREATE INDEX closings_by_age ON closings (since);
+  `,
 ];
 
 /** Brings the database to this build's version: one transaction, one process at a time, all or nothing. */

@@ -53,6 +53,8 @@ export async function openPostgresStore(options: PostgresStoreOptions): Promise<
     unfinished: (states, olderThanMs) => episodes.unfinished(states, olderThanMs),
     grantTerm: (id, worker, expected) => episodes.grantTerm(id, worker, expected),
     update: (id, guard, patch) => episodes.update(id, guard, patch),
+    unclosed: (olderThanMs) => episodes.unclosed(olderThanMs),
+    closeLogs: (ids) => episodes.closeLogs(ids),
     runs: (filter) => episodes.runs(filter),
     completions: (filter, page) => episodes.completions(filter, page),
     addVerdict: (id, verdict) => episodes.addVerdict(id, verdict),
