@@ -15,6 +15,10 @@ const BENCHES: Readonly<Record<string, { readonly says: string; readonly service
     says: "many episodes alive, parked, revived, forked, and one very long; starts services of its own",
     service: false,
   },
+  chaos: {
+    says: "what is lost, done twice or left over when anything dies; starts services of its own",
+    service: false,
+  },
   sandbox: { says: "sandboxes beside their peers: create, exec, files, fork, kill", service: false },
 };
 
