@@ -21,8 +21,6 @@ if (started.engine) {
     exceptions: {
       "refuses x32 numbers": "the engine's filter ends such a program at once, which is stricter than an error",
       "sees no host path in its mount table": "an engine's mounts name the folder and the disk that they come from",
-      "reads no file that only its owner may read on the machine":
-        "such files of /usr are listed and stay closed: commands own nothing there and have no capability",
       "makes no device node and reads no disk": "the nodes are refused; the list differs by /dev/mqueue, its own",
       "finds no system folder of the kernel":
         "an engine mounts /sys read-only; what is masked in it: container-options.ts",
