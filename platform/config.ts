@@ -40,6 +40,13 @@ const Settings = z.strictObject({
     .describe("folder that every host sees, for large blobs of a PostgreSQL store [in the database]"),
   workers: count.default(availableParallelism()).describe("worker processes [one per core]"),
   episodes_per_worker: count.default(256).describe("live episodes in one worker process"),
+  episodes_per_token: z.coerce
+    .number()
+    .int()
+    .min(1)
+    .max(1_000_000)
+    .default(10_000)
+    .describe("episodes of one token that have not ended; one more is refused"),
   verifiers_per_worker: count.default(2).describe("verifications at once in one worker process"),
   sandbox: z.enum(["light", "docker", "fake"]).default("light").describe("tier of the sandboxes"),
   docker_host: z
@@ -86,6 +93,8 @@ export interface Config {
   readonly searchPath: readonly string[];
   readonly workers: number;
   readonly episodesPerWorker: number;
+  /** Open episodes of one token. */
+  readonly episodesPerToken: number;
   readonly verifiersPerWorker: number;
   readonly tier: Settings["sandbox"];
   /** Engine of tier docker; null: what every docker client would take. */
@@ -140,6 +149,7 @@ export function loadConfig(
     searchPath: [...(env.PATH ?? "").split(delimiter).filter((f) => f !== ""), ...SYSTEM_FOLDERS],
     workers: settings.workers,
     episodesPerWorker: settings.episodes_per_worker,
+    episodesPerToken: settings.episodes_per_token,
     verifiersPerWorker: settings.verifiers_per_worker,
     tier: settings.sandbox,
     dockerHost: settings.docker_host,
@@ -228,6 +238,7 @@ export function processEnvironment(config: Config): Record<string, string> {
     POLYGYM_URL: config.url ?? undefined,
     POLYGYM_TOKEN: config.token ?? undefined,
     POLYGYM_EPISODES_PER_WORKER: String(config.episodesPerWorker),
+    POLYGYM_EPISODES_PER_TOKEN: String(config.episodesPerToken),
     POLYGYM_VERIFIERS_PER_WORKER: String(config.verifiersPerWorker),
     POLYGYM_SANDBOX: config.tier,
     POLYGYM_DOCKER_HOST: config.dockerHost ?? undefined,
