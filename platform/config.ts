@@ -61,7 +61,19 @@ const Settings = z.strictObject({
     .min(1)
     .nullable()
     .default(null)
-    .describe("unix:///path or tcp://host:port of the engine of tier docker [DOCKER_HOST, else the usual socket]"),
+    .describe("unix:///path or tcp://host:port of the engine of tier docker [DOCKER_HOST, else /var/run/docker.sock]"),
+  docker_certificates: z
+    .string()
+    .min(1)
+    .nullable()
+    .default(null)
+    .describe("folder with ca.pem, cert.pem and key.pem, for an engine over TLS [DOCKER_CERT_PATH]"),
+  docker_runtime: z
+    .string()
+    .regex(/^[\w.-]+$/)
+    .nullable()
+    .default(null)
+    .describe("runtime of the engine, such as runsc [the engine's own]"),
   log_level: z.enum(["fatal", "error", "warn", "info", "debug", "trace", "silent"]).default("info"),
   process_id: z.string().min(1).max(96).nullable().default(null),
   url: z.string().min(1).nullable().default(null).describe("of the service that clients talk to"),
@@ -104,8 +116,12 @@ export interface Config {
   readonly episodesPerToken: number;
   readonly verifiersPerWorker: number;
   readonly tier: Settings["sandbox"];
-  /** Engine of tier docker; null: what every docker client would take. */
+  /** Engine of tier docker; null: the usual socket. */
   readonly dockerHost: string | null;
+  /** For an engine over TLS. */
+  readonly dockerCertificates: string | null;
+  /** Of the engine; null: its own. */
+  readonly dockerRuntime: string | null;
   readonly logLevel: Settings["log_level"];
   /** Fresh per start of a process. */
   readonly processId: string;
@@ -159,7 +175,9 @@ export function loadConfig(
     episodesPerToken: settings.episodes_per_token,
     verifiersPerWorker: settings.verifiers_per_worker,
     tier: settings.sandbox,
-    dockerHost: settings.docker_host,
+    dockerHost: settings.docker_host ?? nonEmpty(env.DOCKER_HOST) ?? null,
+    dockerCertificates: settings.docker_certificates ?? nonEmpty(env.DOCKER_CERT_PATH) ?? null,
+    dockerRuntime: settings.docker_runtime,
     logLevel: settings.log_level,
     processId: settings.process_id ?? newProcessId(overrides.kind ?? "server"),
     url: settings.url,
@@ -277,6 +295,8 @@ export function processEnvironment(config: Config): Record<string, string> {
     POLYGYM_VERIFIERS_PER_WORKER: String(config.verifiersPerWorker),
     POLYGYM_SANDBOX: config.tier,
     POLYGYM_DOCKER_HOST: config.dockerHost ?? undefined,
+    POLYGYM_DOCKER_CERTIFICATES: config.dockerCertificates ?? undefined,
+    POLYGYM_DOCKER_RUNTIME: config.dockerRuntime ?? undefined,
     POLYGYM_LOG_LEVEL: config.logLevel,
     POLYGYM_PROCESS_ID: config.processId,
   };
