@@ -14,7 +14,7 @@ static void become_command(const struct spawn *s) {
   sigset_t none;
   for (int i = 1; i < NSIG; i++) {
     struct sigaction normal = {.sa_handler = SIG_DFL};
-    if (i == SIGPIPE || i == SIGCHLD) sigaction(i, &normal, NULL);
+    sigaction(i, &normal, NULL); /* the host ignores some, and a program would inherit it */
   }
   sigemptyset(&none);
   setsid();
