@@ -94,6 +94,8 @@ export const Presence = z.object({
   jobs: z.int().default(0).describe("worker: jobs of any queue under way, one for each live episode"),
   sandboxes: z.int(),
   snapshots: z.int(),
+  /** What frozen states hold, of what they may hold. */
+  snapshot_bytes: z.int().default(0),
   tier: z.string().nullable(),
   /** Worker: what the image `host` offers here; a task that needs more is unavailable. */
   runtimes: z.array(z.string()),

@@ -10,7 +10,7 @@ import type { Digest } from "./ids.ts";
 export interface SandboxLimits {
   /** Memory of all processes and of the sandbox's files together. (Default: 512 MiB) */
   readonly memoryBytes: number;
-  /** Bytes of files that differ from the image. At most memoryBytes less a reserve. (Default: 256 MiB) */
+  /** Bytes of files that differ from the image, in frozen layers below it too. At most memoryBytes less a reserve. (Default: 256 MiB) */
   readonly diskBytes: number;
   /** Files and folders that differ from the image. (Default: 50,000) */
   readonly inodes: number;
@@ -214,11 +214,15 @@ export interface Sandbox extends AsyncDisposable {
   stat(path: string): Promise<FileResult<FileStat>>;
   /** Removes a file or a whole folder; nothing there is `not_found`. */
   remove(path: string): Promise<FileResult<void>>;
-  /** What runs now. Persistent shells do not count (what they started does), nor does what the tier itself runs. */
-  programs(): Promise<Programs>;
+  /**
+   * What runs now. Persistent shells do not count (what they started does), nor does what the tier itself runs. Null when
+   * the sandbox does not say within a second: its programs give it no turn.
+   */
+  programs(): Promise<Programs | null>;
   /**
    * Kills every process and turns what was written into a read-only layer. The sandbox is closed by it. The caller
-   * releases the snapshot.
+   * releases the snapshot. When frozen states have used up their memory it waits a while, then fails with a retryable
+   * `sandbox_unavailable`; the sandbox then stays open.
    */
   freeze(): Promise<Snapshot>;
   /** Kills every process and frees everything. Idempotent, also after a loss. */
@@ -255,6 +259,8 @@ export interface SelfCheck {
 export interface SandboxCounts {
   readonly sandboxes: number;
   readonly snapshots: number;
+  /** What frozen states hold, in memory or on disk. */
+  readonly snapshotBytes: number;
 }
 
 /** Only workers (and the bench) construct one. */
@@ -268,7 +274,7 @@ export interface SandboxProvider extends AsyncDisposable {
    * (runtime.md §5). `snapshot` must have been frozen from a sandbox opened from `base`.
    */
   export(base: Snapshot, snapshot: Snapshot, options: ExportOptions): Promise<FileResult<Submission>>;
-  /** Frees a snapshot's layers when no sandbox uses them any more. Idempotent. */
+  /** Frees a snapshot's layers when no sandbox stands on them any more. Idempotent. */
   release(snapshot: Snapshot): Promise<void>;
   /** False when it was released, is another process's, or was lost with what held it: nothing can be opened from it. */
   holds(snapshot: Snapshot): boolean;

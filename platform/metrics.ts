@@ -24,6 +24,7 @@ export interface Metrics {
   readonly queueOldestSeconds: Gauge<"queue">;
   readonly workers: Gauge<"state">;
   readonly sandboxes: Gauge<"tier" | "host">;
+  readonly snapshotBytes: Gauge<"tier" | "host">;
   readonly sandboxBootSeconds: Histogram;
   /** 99th percentile of the last seconds. */
   readonly loopLagSeconds: Gauge<"process">;
@@ -62,6 +63,7 @@ export function openMetrics(): Metrics {
     queueOldestSeconds: gauge("queue_oldest_waiting_seconds", "Age of the job that waits longest", ["queue"]),
     workers: gauge("workers", "Live workers", ["state"]),
     sandboxes: gauge("sandboxes", "Open sandboxes", ["tier", "host"]),
+    snapshotBytes: gauge("snapshot_bytes", "Held by frozen states of sandboxes", ["tier", "host"]),
     sandboxBootSeconds: histogram("sandbox_boot_seconds", "Time from a granted term to an opened sandbox", {
       labelNames: [],
       buckets: BOOT_SECONDS,

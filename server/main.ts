@@ -22,7 +22,7 @@ async function main(): Promise<void> {
   const redis = connectRedis(url);
   const store = await openStore({
     url: config.storeUrl,
-    blobs: config.blobs,
+    blobsDir: config.blobsDir,
     dir: config.storeDir,
     processId: serverId,
     log,
@@ -78,6 +78,7 @@ const presenceOf = (config: Config, loopP99Ms: number): Presence => ({
   jobs: 0,
   sandboxes: 0,
   snapshots: 0,
+  snapshot_bytes: 0,
   tier: null,
   runtimes: [],
   rss_bytes: process.memoryUsage.rss(),

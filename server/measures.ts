@@ -1,3 +1,4 @@
+import { REPLAY_MISMATCH } from "../core/episode.ts";
 import { QUEUE_NAMES } from "../core/jobs.ts";
 import type { Verdict } from "../core/verifier.ts";
 import type { Notice } from "./hub.ts";
@@ -14,10 +15,12 @@ export async function refreshGauges(parts: Parts): Promise<void> {
   }
   metrics.workers.reset();
   metrics.sandboxes.reset();
+  metrics.snapshotBytes.reset();
   metrics.loopLagSeconds.reset();
   for (const worker of workers) {
     metrics.workers.inc({ state: worker.state });
     metrics.sandboxes.inc({ tier: worker.tier ?? "none", host: worker.host }, worker.sandboxes);
+    metrics.snapshotBytes.inc({ tier: worker.tier ?? "none", host: worker.host }, worker.snapshot_bytes);
     metrics.loopLagSeconds.set({ process: worker.id }, worker.loop_p99_ms / 1_000);
   }
   metrics.loopLagSeconds.set({ process: parts.serverId }, parts.loopP99() / 1_000);
@@ -41,7 +44,7 @@ async function count({ metrics, store }: Parts, notice: Notice): Promise<void> {
     metrics.sandboxBootSeconds.observe(boot_ms / 1_000);
   }
   metrics.episodeSeconds.observe({ phase: "rollout" }, record.wall_used_ms / 1_000);
-  for (const signal of record.flags) metrics.hackFlags.inc({ signal });
+  for (const signal of record.flags) if (signal !== REPLAY_MISMATCH) metrics.hackFlags.inc({ signal });
   if (record.reward === null) {
     metrics.masked.inc({ cause: record.stop_reason ?? "unknown" });
     return;

@@ -51,7 +51,7 @@ export interface ContainerProviderOptions {
   /** Containers kept warm per image and limits. (Default: 1) */
   readonly warm?: number;
   /** Of the engine, e.g. "runsc". (Default: the engine's own) */
-  readonly runtime?: string | null;
+  readonly runtime?: string;
 }
 
 /**
@@ -75,8 +75,8 @@ export class ContainerProvider implements SandboxProvider {
 
   constructor(options: ContainerProviderOptions) {
     this.#options = options;
-    const { engine, home, runFolder, log, runtime = null } = options;
-    this.#images = new ImageTable({ engine, home, folder: runFolder, labels: ownLabels(home), runtime });
+    const { engine, home, runFolder, log } = options;
+    this.#images = new ImageTable({ engine, home, folder: runFolder, labels: ownLabels(home) });
     this.#snapshots = new ContainerSnapshots(runFolder);
     // Starting costs the engine, which may be on another machine: this one's load says nothing about it.
     const pool = { size: options.warm ?? 1, kinds: WARM_KINDS, after: 1, saturated: () => false };
@@ -164,7 +164,7 @@ export class ContainerProvider implements SandboxProvider {
   }
 
   async counts(): Promise<SandboxCounts> {
-    return { sandboxes: this.#open.size, snapshots: this.#snapshots.size };
+    return { sandboxes: this.#open.size, snapshots: this.#snapshots.size, snapshotBytes: this.#snapshots.bytes };
   }
 
   /** Resolves when no warm container is being started or removed. */

@@ -29,6 +29,10 @@ export class ContainerSnapshots {
     return this.#held.has(snapshot.id);
   }
 
+  get bytes(): number {
+    return this.#bytes;
+  }
+
   of(snapshot: Snapshot): ArchiveFile {
     const archive = this.#held.get(snapshot.id);
     if (!archive) throw new GymError("sandbox_lost", `snapshot ${snapshot.id} is not held by this process (any more)`);

@@ -24,6 +24,13 @@ export class FileTree {
     }
   }
 
+  /** Of all files. */
+  get bytes(): number {
+    let sum = 0;
+    for (const node of this.#nodes.values()) if (node.type === "file") sum += node.data.length;
+    return sum;
+  }
+
   entries(): [string, TreeNode][] {
     return [...this.#nodes];
   }
@@ -69,7 +76,7 @@ export class FileTree {
     const target = existing ?? this.#parentOf(path);
     if ("error" in target) return target;
     const before = existing?.node.type === "file" ? existing.node : null;
-    if (this.#bytes() - (before?.data.length ?? 0) + data.length > this.#limits.bytes) return fail("no_space", path);
+    if (this.bytes - (before?.data.length ?? 0) + data.length > this.#limits.bytes) return fail("no_space", path);
     if (!before && this.#nodes.size >= this.#limits.inodes) return fail("no_space", path);
     this.#nodes.set(target.path, { type: "file", mode: mode ?? before?.mode ?? 0o644, data: Uint8Array.from(data) });
     return { ok: true, value: undefined };
@@ -137,12 +144,6 @@ export class FileTree {
     const parent = this.find(above);
     if (parent?.node.type !== "directory") return fail("not_a_directory", path);
     return { path: parent.path === "/" ? `/${name}` : `${parent.path}/${name}` };
-  }
-
-  #bytes(): number {
-    let sum = 0;
-    for (const node of this.#nodes.values()) if (node.type === "file") sum += node.data.length;
-    return sum;
   }
 }
 

@@ -104,7 +104,8 @@ export class FakeProvider implements SandboxProvider {
   }
 
   async counts(): Promise<SandboxCounts> {
-    return { sandboxes: this.#open.size, snapshots: this.#snapshots.size };
+    const snapshotBytes = [...this.#snapshots.values()].reduce((sum, tree) => sum + tree.bytes, 0);
+    return { sandboxes: this.#open.size, snapshots: this.#snapshots.size, snapshotBytes };
   }
 
   async close(): Promise<void> {

@@ -97,13 +97,14 @@ export class FakeSandbox implements Sandbox {
     return this.#at(path, (at) => this.#tree.remove(at));
   }
 
-  async programs(): Promise<Programs> {
+  async programs(): Promise<Programs | null> {
     this.#check();
-    return programsOf(this.#running.size, [...this.#running.values()]);
+    return this.#programs();
   }
 
   async freeze(): Promise<Snapshot> {
-    const lost = await this.programs();
+    this.#check();
+    const lost = this.#programs();
     this.#closed.abort();
     return this.#home.freeze(lost);
   }
@@ -115,6 +116,10 @@ export class FakeSandbox implements Sandbox {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close();
+  }
+
+  #programs(): Programs {
+    return programsOf(this.#running.size, [...this.#running.values()]);
   }
 
   #check(): void {

@@ -27,7 +27,7 @@ export async function pinEngineImage(engine: Engine, reference: string, name: st
     await engine.call(`look for image ${reference}`, (docker) => docker.getImage(reference).inspect()),
   );
   const { Name: driver, Data: data } = found.GraphDriver;
-  if (!driver.startsWith("overlay") || !data?.UpperDir)
+  if (!engine.local || !driver.startsWith("overlay") || !data?.UpperDir)
     throw new GymError(
       "sandbox_unavailable",
       `the layers of ${reference} cannot be mounted (storage ${driver}): use tier docker`,

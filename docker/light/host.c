@@ -6,11 +6,18 @@
  * Does not cover: what the worker asks for; it is trusted.
  *
  * Requests (frame id = the worker's number, echoed): 'I' image, 'G' go, 'C' create, 'E' exporter, 'D' destroy,
- * 'F' freeze, 'R' release a layer, 'S' counts. Answers: 'o' with a payload or 'e' with a text. Event: 'x' with id 0.
+ * 'F' freeze, 'M' merge layers, 'R' release a layer, 'S' counts. Answers: 'o' with a payload or 'e' with a text. Event: 'x' with id 0.
  */
 #include "light.h"
 
-enum { ON_CONTROL = 1, ON_PID, ON_CHANNEL, ON_OUT };
+enum { ON_CONTROL = 1, ON_PID, ON_CHANNEL, ON_MERGE };
+
+struct merging {
+  uint32_t id, layer; /* of the request; of the layer that it makes */
+  int pid, pidfd, tmpfs;
+  struct merging *next;
+};
+static struct merging *mergings;
 
 static void watch(int fd, uint32_t kind, uint32_t id, uint32_t events) {
   struct epoll_event e = {.events = events, .data.u64 = (uint64_t)kind << 32 | id};
@@ -22,22 +29,6 @@ static struct sandbox *find(uint32_t id) {
   for (struct sandbox *s = host.sandboxes; s; s = s->next) if (s->id == id) return s;
   return NULL;
 }
-static struct layer *find_layer(uint32_t id) {
-  for (struct layer *l = host.layers; l; l = l->next) if (l->id == id) return l;
-  return NULL;
-}
-
-static void unreference(struct layer *l) {
-  if (--l->references > 0) return;
-  for (struct layer **p = &host.layers; *p; p = &(*p)->next)
-    if (*p == l) {
-      *p = l->next;
-      break;
-    }
-  sweep(host.sweeper, "-", l->mount);
-  free(l);
-}
-
 static uint32_t oom_kills(const char *name) {
   char text[512] = {0};
   int fd = cgroups_oom_file(name);
@@ -45,38 +36,6 @@ static uint32_t oom_kills(const char *name) {
   if (fd >= 0) close(fd);
   const char *p = n > 0 ? strstr(text, "oom_kill ") : NULL;
   return p ? (uint32_t)atol(p + 9) : 0;
-}
-
-static int is_empty(int dir, const char *name) {
-  char entries[512];
-  int fd = openat(dir, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC), found = 0;
-  long n;
-  while (fd >= 0 && !found && (n = syscall(SYS_getdents64, fd, entries, sizeof entries)) > 0)
-    for (long at = 0; at < n; at += *(unsigned short *)(void *)(entries + at + 16)) found |= entries[at + 19] != '.';
-  if (fd >= 0) close(fd);
-  return !found;
-}
-
-/* The upper of a sandbox that is gone becomes a layer. */
-static void keep_layer(struct sandbox *s, uint32_t id) {
-  struct layer *l = calloc(1, sizeof *l);
-  struct statfs st = {0};
-  char name[8];
-  if (!l) abort();
-  fstatfs(s->tmpfs, &st);
-  l->id = id, l->mount = s->tmpfs, l->references = 1;
-  l->bytes = (uint64_t)(st.f_blocks - st.f_bfree) * (uint64_t)st.f_bsize, l->inodes = st.f_files - st.f_ffree;
-  for (int i = 0; i < images[s->image].nmounts; i++) {
-    snprintf(name, sizeof name, "r%d", i);
-    l->has[i] = !is_empty(s->tmpfs, name);
-  }
-  s->tmpfs = -1;
-  l->next = host.layers;
-  host.layers = l;
-  size_t mark = frame_begin(&host.out, s->ending_id, 'o');
-  put_u64(&host.out, l->bytes);
-  put_u64(&host.out, l->inodes);
-  frame_end(&host.out, mark);
 }
 
 static void forget(struct sandbox *s) {
@@ -90,14 +49,14 @@ static void forget(struct sandbox *s) {
   if (s->channel >= 0) close(s->channel);
   snprintf(name, sizeof name, "%u", s->id);
   unlinkat(host.run_dir, name, 0);
-  for (int i = 0; i < s->depth; i++) unreference(s->below[i]);
+  for (int i = 0; i < s->depth; i++) layer_unreference(s->below[i]);
   sweep(host.sweeper, s->name, s->tmpfs);
   free(s);
 }
 
 /* What was asked for is done once PID 1, and with it every process of the sandbox, is gone. */
 static void conclude(struct sandbox *s) {
-  if (s->ending == 'F') keep_layer(s, s->new_layer);
+  if (s->ending == 'F') layer_keep(s->tmpfs, s->new_layer, s->ending_id), s->tmpfs = -1;
   else reply(s->ending_id, 'o', "");
   forget(s);
 }
@@ -136,18 +95,6 @@ static void from_channel(struct sandbox *s) {
   s->channel = -1;
 }
 
-static int get_layers(struct reader *r, struct layer **into, int *depth) {
-  uint32_t n = get_u32(r);
-  *depth = 0;
-  if (n > MAX_DEPTH) return -1;
-  for (uint32_t i = 0; i < n; i++) {
-    struct layer *l = find_layer(get_u32(r));
-    if (!l) return -1;
-    into[(*depth)++] = l;
-  }
-  return 0;
-}
-
 static void create(uint32_t id, struct reader *r, int kind) {
   struct create_request q = {.kind = kind};
   struct sandbox *s = calloc(1, sizeof *s);
@@ -160,7 +107,7 @@ static void create(uint32_t id, struct reader *r, int kind) {
   q.limits.inodes = get_u64(r);
   q.limits.processes = get_u32(r);
   q.limits.milli_cpus = get_u32(r);
-  int bad = get_layers(r, q.below, &q.depth) < 0 || (kind == KIND_EXPORT && get_layers(r, q.old, &q.old_depth) < 0);
+  int bad = layers_get(r, q.below, &q.depth) < 0 || (kind == KIND_EXPORT && layers_get(r, q.old, &q.old_depth) < 0);
   if (bad || r->bad || q.image >= MAX_IMAGES || !images[q.image].used || q.mount >= images[q.image].nmounts || find(q.id)) {
     free(s);
     return reply(id, 'e', "the request names an image, layer or sandbox that is not there");
@@ -184,7 +131,9 @@ static void create(uint32_t id, struct reader *r, int kind) {
 static void finish(uint32_t id, struct reader *r, int how) {
   struct sandbox *s = find(get_u32(r));
   uint32_t layer = how == 'F' ? get_u32(r) : 0;
+  uint64_t budget = how == 'F' ? get_u64(r) : 0;
   if (!s || r->bad || s->ending) return reply(id, how == 'D' ? 'o' : 'e', how == 'D' ? "" : "the sandbox is gone");
+  if (how == 'F' && layers_bytes() + tmpfs_bytes(s->tmpfs) > budget) return reply(id, 'o', "\2");
   s->ending = how;
   s->ending_id = id;
   s->new_layer = layer;
@@ -192,21 +141,56 @@ static void finish(uint32_t id, struct reader *r, int how) {
   kill(s->pid, SIGKILL); /* PID 1: the kernel ends every process of the namespace with it */
 }
 
+/* u32 new layer, list of layers, topmost first */
+static void merge(uint32_t id, struct reader *r) {
+  struct layer *layers[MAX_DEPTH];
+  struct merging *m = calloc(1, sizeof *m);
+  int n = 0;
+  if (!m) return reply(id, 'e', "the host has no memory");
+  *m = (struct merging){.id = id, .layer = get_u32(r), .next = mergings};
+  int bad = layers_get(r, layers, &n) < 0 || r->bad || n < 2;
+  if (!bad) m->pid = compact_start(layers, n, &m->tmpfs);
+  if (bad || m->pid < 0) {
+    reply(id, 'e', bad ? "the request names a layer that is not there" : strerror(errno));
+    return free(m);
+  }
+  m->pidfd = (int)syscall(SYS_pidfd_open, m->pid, 0);
+  mergings = m;
+  watch(m->pidfd, ON_MERGE, id, EPOLLIN);
+}
+
+static void merged(uint32_t id) {
+  int status = 0;
+  struct merging **p = &mergings;
+  while (*p && (*p)->id != id) p = &(*p)->next;
+  struct merging *m = *p;
+  if (!m) return;
+  *p = m->next;
+  waitpid(m->pid, &status, 0);
+  close(m->pidfd);
+  if (WIFEXITED(status) && WEXITSTATUS(status) == 0) {
+    layer_keep(m->tmpfs, m->layer, m->id);
+  } else {
+    reply(m->id, 'e', WIFEXITED(status) ? strerror(WEXITSTATUS(status)) : "the merge was killed");
+    sweep(host.sweeper, "-", m->tmpfs);
+  }
+  free(m);
+}
+
 static void release(uint32_t id, struct reader *r) {
-  struct layer *l = find_layer(get_u32(r));
-  if (l) unreference(l);
+  struct layer *l = layer_find(get_u32(r));
+  if (l) layer_unreference(l);
   reply(id, 'o', "");
 }
 
 static void counts(uint32_t id) {
   uint32_t sandboxes = 0, layers = 0;
-  uint64_t bytes = 0;
   for (struct sandbox *s = host.sandboxes; s; s = s->next) sandboxes++;
-  for (struct layer *l = host.layers; l; l = l->next) layers++, bytes += l->bytes;
+  for (struct layer *l = host.layers; l; l = l->next) layers++;
   size_t mark = frame_begin(&host.out, id, 'o');
   put_u32(&host.out, sandboxes);
   put_u32(&host.out, layers);
-  put_u64(&host.out, bytes);
+  put_u64(&host.out, layers_bytes());
   frame_end(&host.out, mark);
 }
 
@@ -216,6 +200,7 @@ static void serve(const struct frame *f) {
     case 'C': return create(f->id, &r, KIND_SANDBOX);
     case 'E': return create(f->id, &r, KIND_EXPORT);
     case 'D': case 'F': return finish(f->id, &r, f->type);
+    case 'M': return merge(f->id, &r);
     case 'R': return release(f->id, &r);
     case 'S': return counts(f->id);
     default: return reply(f->id, 'e', "unknown request");
@@ -255,6 +240,7 @@ static int prepare(const char *run, const char *agent) {
 static void shut_down(void) {
   for (struct sandbox *s = host.sandboxes; s; s = s->next) if (!s->dead) kill(s->pid, SIGKILL);
   for (struct sandbox *s = host.sandboxes; s; s = s->next) if (!s->dead) waitpid(s->pid, NULL, 0);
+  for (struct merging *m = mergings; m; m = m->next) kill(m->pid, SIGKILL);
   if (host.sweeper >= 0) shutdown(host.sweeper, SHUT_WR);
   while (waitpid(-1, NULL, 0) > 0 || errno == EINTR) {}
   _exit(0);
@@ -263,6 +249,7 @@ static void shut_down(void) {
 static void on_event(uint64_t data) {
   uint32_t kind = (uint32_t)(data >> 32);
   struct sandbox *s = kind == ON_PID || kind == ON_CHANNEL ? find((uint32_t)data) : NULL;
+  if (kind == ON_MERGE) merged((uint32_t)data);
   if (kind == ON_PID && s) ended(s);
   if (kind == ON_CHANNEL && s && s->channel >= 0) from_channel(s);
   if (kind != ON_CONTROL) return;

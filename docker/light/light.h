@@ -199,6 +199,15 @@ int sandbox_create(const struct create_request *q, struct sandbox *s);
 const char *create_error(void);
 int failed(const char *what);
 
+/* ---- layers.c, compact.c ---- */
+struct layer *layer_find(uint32_t id);
+uint64_t layers_bytes(void);
+uint64_t tmpfs_bytes(int tmpfs);
+void layer_unreference(struct layer *l);
+void layer_keep(int tmpfs, uint32_t id, uint32_t request);
+int layers_get(struct reader *r, struct layer **into, int *depth);
+int compact_start(struct layer *const *layers, int n, int *tmpfs);
+
 /* ---- start.c, sweeper.c ---- */
 int host_start(const char *run, const char *agent);
 int host_enter(void);

@@ -15,22 +15,23 @@ export function programsOf(count: number, names: readonly string[]): Programs {
   return { count, commands: [...new Set(shown)].sort().slice(0, MOST_NAMES) };
 }
 
-/** Asks the agent. */
-export async function runningPrograms(connection: AgentConnection): Promise<Programs> {
-  const reader = new PayloadReader(await connection.request("N", new Payload()));
+/** Asks the agent; null when it does not answer in time. */
+export async function runningPrograms(connection: AgentConnection): Promise<Programs | null> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<null>((resolve) => {
+    timer = setTimeout(resolve, ANSWER_MS, null);
+  });
+  const asked = connection.request("N", new Payload());
+  asked.catch(() => undefined); // also when it comes late
+  const answer = await Promise.race([asked, late]).finally(() => clearTimeout(timer));
+  if (answer === null) return null;
+  const reader = new PayloadReader(answer);
   const count = reader.u32();
   const names = Array.from({ length: reader.u32() }, () => reader.bytes().toString());
   return programsOf(count, names);
 }
 
-/** The same for a sandbox that is about to be frozen: null when it cannot say. */
+/** The same for a sandbox that is about to be frozen: null also when it has ended, which the freeze itself tells. */
 export async function lostPrograms(connection: AgentConnection): Promise<Programs | null> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<null>((resolve) => {
-    timer = setTimeout(resolve, ANSWER_MS, null);
-  });
-  const asked = runningPrograms(connection).catch(() => null); // its end is told by the freeze itself
-  const lost = await Promise.race([asked, late]);
-  clearTimeout(timer);
-  return lost;
+  return await runningPrograms(connection).catch(() => null);
 }

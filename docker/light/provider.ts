@@ -1,5 +1,7 @@
 import { execFile } from "node:child_process";
 import { randomBytes } from "node:crypto";
+import { totalmem } from "node:os";
+import { setTimeout } from "node:timers/promises";
 import { promisify } from "node:util";
 import { GymError } from "../../core/errors.ts";
 import type {
@@ -19,6 +21,7 @@ import type { ProviderLog } from "../log.ts";
 import { saturated } from "../machine-load.ts";
 import { StartGate } from "../start-gate.ts";
 import { type WarmKind, WarmPool } from "../warm-pool.ts";
+import { Compaction } from "./compaction.ts";
 import { runExport } from "./export.ts";
 import { Payload } from "./frames.ts";
 import { HostProcess } from "./host-process.ts";
@@ -27,7 +30,7 @@ import { reapRunFolders } from "./run-folders.ts";
 import { LightSandbox } from "./sandbox.ts";
 import { selfCheck } from "./self-check.ts";
 import { SnapshotTable } from "./snapshots.ts";
-import { boundLimits, type StartedSandbox, setBaseEnv, startSandbox } from "./start.ts";
+import { boundLimits, limitsAbove, mergeLayers, type StartedSandbox, setBaseEnv, startSandbox } from "./start.ts";
 
 const run = promisify(execFile);
 /** Sandboxes that are made at once. The host makes one after the other; its children and this process work beside it. */
@@ -36,8 +39,9 @@ const STARTS_AT_ONCE = 8;
 const WARM_PER_KIND = 2;
 /** With two each, 16 sandboxes wait at most: 10 to 16 MB. */
 const WARM_KINDS = 8;
-/** Frozen layers below one sandbox (MAX_DEPTH of light.h). */
-const MOST_LAYERS = 128;
+/** How long a freeze waits for others to be released when frozen states have used up their memory. */
+const ROOM_WAIT_MS = 10_000;
+const ROOM_LOOK_MS = 50;
 
 export interface LightOptions {
   readonly binary: string;
@@ -47,6 +51,11 @@ export interface LightOptions {
   readonly warm?: number;
   /** True while nothing should be started ahead. (Default: while more threads want to run than there are cores) */
   readonly saturated?: () => boolean;
+  /**
+   * Memory that all frozen states together may take: they outlive the limits of their sandboxes. (Default: a quarter of
+   * the machine's)
+   */
+  readonly snapshotBytes?: number;
 }
 
 /**
@@ -58,6 +67,8 @@ export class LightProvider implements SandboxProvider {
   readonly #options: LightOptions;
   readonly #snapshots = new SnapshotTable();
   readonly #open = new Set<Sandbox>();
+  readonly #compaction: Compaction;
+  readonly #budget: number;
   readonly #pool: WarmPool<StartedSandbox>;
   readonly #gate = new StartGate(STARTS_AT_ONCE);
   #host: Promise<HostProcess> | null = null;
@@ -66,7 +77,17 @@ export class LightProvider implements SandboxProvider {
 
   constructor(options: LightOptions) {
     this.#options = options;
-    const { log, warm = WARM_PER_KIND, saturated: busy = saturated } = options;
+    const { log, warm = WARM_PER_KIND, saturated: busy = saturated, snapshotBytes = totalmem() / 4 } = options;
+    this.#budget = Math.floor(snapshotBytes);
+    this.#compaction = new Compaction({
+      table: this.#snapshots,
+      log,
+      merge: async (layers) => {
+        const layer = this.#nextLayer++;
+        return { layer, size: await mergeLayers(await this.#started(), layers, layer) };
+      },
+      release: (layers) => this.#release(layers),
+    });
     // A bare image is asked for again by everybody; a frozen state whose second use comes will be used by many.
     const pool = { size: warm, kinds: WARM_KINDS, after: 2, saturated: () => this.#gate.running > 0 || busy() };
     this.#pool = new WarmPool({ ...pool, log });
@@ -95,9 +116,9 @@ export class LightProvider implements SandboxProvider {
     const { number, image } = this.#image(snapshot.image);
     if (!options.root.startsWith("/")) throw new RangeError(`root must be absolute, got ${options.root}`);
     const { mount, inside } = locate(image, options.root);
+    const host = await this.#started();
     const [layers, old] = [this.#snapshots.layersOf(snapshot), this.#snapshots.layersOf(base)];
-    const fields = { image: number, mount, limits: boundLimits(), layers, old };
-    const exporter = await startSandbox(await this.#started(), fields);
+    const exporter = await startSandbox(host, { image: number, mount, limits: boundLimits(), layers, old });
     try {
       return await runExport(exporter.connection, inside, options);
     } finally {
@@ -112,9 +133,7 @@ export class LightProvider implements SandboxProvider {
   async release(snapshot: Snapshot): Promise<void> {
     const unused = this.#snapshots.remove(snapshot);
     await this.#pool.drop(snapshot.id);
-    const host = await this.#host;
-    if (!host?.alive) return;
-    await Promise.all(unused.map((layer) => host.request("R", new Payload().u32(layer))));
+    await this.#release(unused);
   }
 
   async reap(): Promise<number> {
@@ -142,7 +161,8 @@ export class LightProvider implements SandboxProvider {
   }
 
   async counts(): Promise<SandboxCounts> {
-    return { sandboxes: this.#open.size, snapshots: this.#snapshots.size };
+    const { size: snapshots, bytes: snapshotBytes } = this.#snapshots;
+    return { sandboxes: this.#open.size, snapshots, snapshotBytes };
   }
 
   /** Resolves when no warm sandbox is being started or removed. */
@@ -205,14 +225,20 @@ export class LightProvider implements SandboxProvider {
     const start = (env?: readonly string[]): Promise<StartedSandbox> =>
       this.#gate.run(async (queuedMs) => {
         const host = await this.#started();
-        const layers = from ? this.#snapshots.layersOf(from) : [];
-        if (layers.length > MOST_LAYERS)
-          throw new GymError("sandbox_unavailable", `snapshot ${from?.id} stands on more than ${MOST_LAYERS} others`);
+        const standing = this.#snapshots.stand(from ? await this.#compaction.layersOf(from) : []);
+        const leave = (): Promise<void> => this.#release(this.#snapshots.leave(standing));
+        const { layers } = standing;
+        const limits = limitsAbove(bounded, this.#snapshots.sizeOf(layers));
         const asked = performance.now();
-        const started = await startSandbox(host, { image: number, limits: bounded, layers, ...(env && { env }) });
-        const startMs = performance.now() - asked;
-        this.#options.log.debug({ sandbox: started.number, queuedMs, startMs }, "a sandbox was started");
-        return started;
+        try {
+          const started = await startSandbox(host, { image: number, limits, layers, ...(env && { env }) });
+          const startMs = performance.now() - asked;
+          this.#options.log.debug({ sandbox: started.number, queuedMs, startMs }, "a sandbox was started");
+          return { ...started, remove: () => started.remove().finally(leave) };
+        } catch (error) {
+          await leave();
+          throw error;
+        }
       });
     return { key: JSON.stringify([number, from?.id ?? null, bounded]), group: from?.id, start };
   }
@@ -222,9 +248,10 @@ export class LightProvider implements SandboxProvider {
     const sandbox = new LightSandbox(started.connection, {
       id: `sb_${owner.replaceAll(/[^A-Za-z0-9._-]/g, "-").slice(0, 48)}-${started.host.pid}-${started.number}`,
       image: name,
-      freeze: (lost) => {
+      freeze: async (lost) => {
+        const snapshot = await this.#freeze(started, image, lost);
         this.#open.delete(sandbox);
-        return this.#freeze(started, image, lost);
+        return snapshot;
       },
       destroy: () => {
         this.#open.delete(sandbox);
@@ -237,11 +264,28 @@ export class LightProvider implements SandboxProvider {
 
   async #freeze(started: StartedSandbox, image: ImageDefinition, lost: Programs | null): Promise<Snapshot> {
     const layer = this.#nextLayer++;
-    await started.freeze(layer);
+    const deadline = performance.now() + ROOM_WAIT_MS;
+    let size = await started.freeze(layer, this.#budget);
+    while (size === null && performance.now() < deadline) {
+      await setTimeout(ROOM_LOOK_MS);
+      size = await started.freeze(layer, this.#budget);
+    }
+    if (size === null) {
+      const held = `frozen states hold ${this.#snapshots.bytes} of ${this.#budget} bytes`;
+      throw new GymError("sandbox_unavailable", `${held}: release some, or raise snapshot_bytes`, { retryable: true });
+    }
     const { image: name, digest } = image.info;
     const snapshot = { id: `snap_${randomBytes(9).toString("base64url")}`, image: name, imageDigest: digest, lost };
-    this.#snapshots.add(snapshot, [layer, ...started.layers]);
+    this.#snapshots.add(snapshot, { layer, size, below: started.layers });
+    await started.remove();
+    this.#compaction.consider(snapshot);
     return snapshot;
+  }
+
+  async #release(layers: readonly number[]): Promise<void> {
+    const host = await this.#host;
+    if (!host?.alive) return;
+    await Promise.all(layers.map((layer) => host.request("R", new Payload().u32(layer))));
   }
 }
 

@@ -99,7 +99,7 @@ export class LightSandbox implements Sandbox {
     return await this.#files.remove(path);
   }
 
-  async programs(): Promise<Programs> {
+  async programs(): Promise<Programs | null> {
     return await runningPrograms(this.#connection);
   }
 
@@ -110,9 +110,12 @@ export class LightSandbox implements Sandbox {
       () => undefined,
     );
     try {
-      return await frozen;
-    } finally {
+      const snapshot = await frozen;
       this.#connection.lose(new GymError("sandbox_unavailable", `sandbox ${this.id} was frozen`));
+      return snapshot;
+    } catch (error) {
+      this.#closing = null; // a refused freeze leaves the sandbox open
+      throw error;
     }
   }
 

@@ -3,11 +3,15 @@ import { GymError } from "../../core/errors.ts";
 import { DEFAULT_SANDBOX_LIMITS, type SandboxLimits } from "../../core/sandbox.ts";
 import type { Warm } from "../warm-pool.ts";
 import { AgentConnection } from "./agent-connection.ts";
-import { Payload } from "./frames.ts";
+import { Payload, PayloadReader } from "./frames.ts";
 import type { HostProcess, SandboxEnd } from "./host-process.ts";
+import type { LayerSize } from "./snapshots.ts";
 
 /** Memory that files may not take: the agent, small commands and the kernel's own share. */
 const RESERVE = 64 * 1024 * 1024;
+/** What a sandbox may still write when its frozen layers have used up its quota: its own folders, and an error message. */
+const LEAST_DISK = 64 * 1024;
+const LEAST_INODES = 64;
 
 export interface StartFields {
   /** Number of the image at the host. */
@@ -30,8 +34,11 @@ export interface StartedSandbox extends Warm {
   readonly host: HostProcess;
   readonly layers: readonly number[];
   readonly connection: AgentConnection;
-  /** Kills all that runs in it; its files become frozen layer `layer`. Instead of remove. */
-  freeze(layer: number): Promise<void>;
+  /**
+   * Kills all that runs in it; its files become frozen layer `layer`. Instead of remove. Null when all frozen layers would
+   * then hold more than `budget` bytes: it goes on as it was.
+   */
+  freeze(layer: number, budget: number): Promise<LayerSize | null>;
 }
 
 /** Makes a sandbox or an exporter and waits for its agent. Nothing is left of one that fails. */
@@ -51,9 +58,10 @@ export async function startSandbox(host: HostProcess, fields: StartFields): Prom
   const started: StartedSandbox = {
     ...{ number, host, connection, layers: fields.layers },
     remove: () => (removing ??= remove()),
-    freeze: async (layer) => {
-      await host.request("F", new Payload().u32(number).u32(layer));
-      host.forget(number);
+    freeze: async (layer, budget) => {
+      const size = readLayer(await host.request("F", new Payload().u32(number).u32(layer).u64(budget)));
+      if (size !== null) host.forget(number);
+      return size;
     },
   };
   try {
@@ -87,14 +95,37 @@ export function boundLimits(requested: Partial<SandboxLimits> = {}): SandboxLimi
   return { ...limits, memoryBytes, diskBytes: Math.min(limits.diskBytes, room) };
 }
 
+/** Frozen layers below count against the quota of files: freezing again and again pins no more than the limit. */
+export function limitsAbove(limits: SandboxLimits, frozen: LayerSize): SandboxLimits {
+  if (frozen.inodes === 0) return limits;
+  const diskBytes = Math.max(limits.diskBytes - frozen.bytes, LEAST_DISK);
+  return { ...limits, diskBytes, inodes: Math.max(limits.inodes - frozen.inodes, LEAST_INODES) };
+}
+
+/** Has `layers` (topmost first) copied into the new layer `into`, by a process of its own. */
+export async function mergeLayers(host: HostProcess, layers: readonly number[], into: number): Promise<LayerSize> {
+  const size = readLayer(await host.request("M", withLayers(new Payload().u32(into), layers)));
+  if (size === null) throw new GymError("sandbox_unavailable", "the sandbox host made no layer");
+  return size;
+}
+
+/** The host's answer with a new layer: 1, its bytes and inodes. */
+function readLayer(answer: Buffer): LayerSize | null {
+  const reader = new PayloadReader(answer);
+  return reader.u8() === 1 ? { bytes: reader.u64(), inodes: reader.u64() } : null;
+}
+
+function withLayers(payload: Payload, layers: readonly number[]): Payload {
+  payload.u32(layers.length);
+  for (const layer of layers) payload.u32(layer);
+  return payload;
+}
+
 function startPayload(number: number, fields: StartFields): Payload {
   const { limits, image, mount = 0 } = fields;
   const payload = new Payload().u32(number).u32(image).u32(mount);
   payload.u64(Math.floor(limits.memoryBytes)).u64(Math.floor(limits.diskBytes)).u64(limits.inodes);
   payload.u32(limits.processes).u32(Math.max(1, Math.round(limits.cpus * 1000)));
-  for (const layers of fields.old ? [fields.layers, fields.old] : [fields.layers]) {
-    payload.u32(layers.length);
-    for (const layer of layers) payload.u32(layer);
-  }
+  for (const layers of fields.old ? [fields.layers, fields.old] : [fields.layers]) withLayers(payload, layers);
   return payload;
 }

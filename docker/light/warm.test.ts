@@ -34,7 +34,7 @@ test("a sandbox that waited has the environment and the owner of who takes it, a
   expect(first.id).toMatch(/^sb_me-/);
   expect(numberOf(first)).toBeLessThan(numberOf(second));
   await provider.settled();
-  expect(await provider.counts()).toEqual({ sandboxes: 2, snapshots: 0 });
+  expect(await provider.counts()).toEqual({ sandboxes: 2, snapshots: 0, snapshotBytes: expect.any(Number) });
 });
 
 test("a frozen state is released although sandboxes wait on it, and its layers are freed", async () => {
@@ -50,7 +50,11 @@ test("a frozen state is released although sandboxes wait on it, and its layers a
   await provider.settled();
   const waiting = agents();
   await provider.release(snapshot);
-  expect([waiting, agents(), await provider.counts()]).toEqual([3, 1, { sandboxes: 1, snapshots: 0 }]);
+  expect([waiting, agents(), await provider.counts()]).toEqual([
+    3,
+    1,
+    { sandboxes: 1, snapshots: 0, snapshotBytes: expect.any(Number) },
+  ]);
   await expect(provider.open(request)).rejects.toThrow(/not held/);
 });
 

@@ -60,6 +60,7 @@ const presence = (over: Partial<Presence> = {}): Presence => ({
   jobs: 0,
   sandboxes: 0,
   snapshots: 0,
+  snapshot_bytes: 0,
   tier: null,
   runtimes: [],
   rss_bytes: 1,

@@ -25,7 +25,7 @@ export function runSuite(suite: Suite): void {
     });
     afterEach(async () => {
       await sandbox.close();
-      expect(await provider.counts()).toEqual({ sandboxes: 0, snapshots: 0 });
+      expect(await provider.counts()).toEqual({ sandboxes: 0, snapshots: 0, snapshotBytes: 0 });
     });
     afterAll(async () => {
       await provider.close();

@@ -3,6 +3,7 @@ import { afterAll } from "vitest";
 import { openProvider } from "../../docker/catalog.ts";
 import { becomeOrdinaryUser } from "./ordinary-user.ts";
 import { sandboxBehaviours } from "./sandbox.ts";
+import { layerBehaviours } from "./sandbox-layers.ts";
 import { lightBehaviours } from "./sandbox-light.ts";
 import { runSuite } from "./sandbox-suite.ts";
 
@@ -12,7 +13,7 @@ afterAll(() => rm(home, { recursive: true, force: true }));
 
 runSuite({
   name: "sandbox contract, light as an ordinary user",
-  behaviours: [...sandboxBehaviours, ...lightBehaviours],
+  behaviours: [...sandboxBehaviours, ...lightBehaviours, ...layerBehaviours],
   exceptions: {},
   open: () => openProvider({ tier: "light", home, binary }),
 });

@@ -2,6 +2,7 @@ import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { openProvider } from "../../docker/catalog.ts";
 import { sandboxBehaviours } from "./sandbox.ts";
+import { layerBehaviours } from "./sandbox-layers.ts";
 import { lightBehaviours } from "./sandbox-light.ts";
 import { runSuite } from "./sandbox-suite.ts";
 
@@ -10,7 +11,7 @@ mkdirSync(home, { recursive: true });
 
 runSuite({
   name: "sandbox contract, light",
-  behaviours: [...sandboxBehaviours, ...lightBehaviours],
+  behaviours: [...sandboxBehaviours, ...lightBehaviours, ...layerBehaviours],
   exceptions: {},
   open: () => openProvider({ tier: "light", home }),
 });

@@ -1,5 +1,6 @@
 import { expect } from "vitest";
 import type { Sandbox, SandboxProvider, Snapshot } from "../../core/sandbox.ts";
+import { workspaceDigest } from "../../core/submission.ts";
 import { codeOf, decode, tarNames, until } from "./sandbox-tools.ts";
 
 /** What a behaviour may use. Everything it opens beside `sandbox` it closes itself. */
@@ -376,7 +377,7 @@ behaviour("names the programs that a freeze ends", async ({ provider }) => {
   await sandbox.shell();
   expect(await sandbox.programs()).toEqual({ count: 0, commands: [] });
   await sandbox.spawn({ argv: ["sleep", "60"], timeoutMs: 60_000 });
-  await until("sleep runs", async () => (await sandbox.programs()).commands.join() === "sleep");
+  await until("sleep runs", async () => (await sandbox.programs())?.commands.join() === "sleep");
   const snapshot = await sandbox.freeze();
   expect(snapshot.lost).toEqual({ count: 1, commands: ["sleep"] });
   await provider.release(snapshot);
@@ -389,6 +390,63 @@ behaviour("names no program that has ended", async ({ provider }) => {
   expect(snapshot.lost).toEqual({ count: 0, commands: [] });
   await provider.release(snapshot);
 });
+
+behaviour(
+  "keeps a released state's files for the sandbox that stands on it, also when that is frozen",
+  async ({ provider }) => {
+    await withBase(provider, async (base) => {
+      const first = await provider.open({ image: "host", from: base, owner: "contract" });
+      await first.write("first", "1");
+      const below = await first.freeze();
+      const second = await provider.open({ image: "host", from: below, owner: "contract" });
+      await provider.release(below);
+      await second.write("second", "2");
+      const above = await second.freeze();
+      await using third = await provider.open({ image: "host", from: above, owner: "contract" });
+      expect(decode((await sh(third, "cat first second kept.txt")).stdout)).toBe("12kept");
+      await third.close();
+      await provider.release(above);
+    });
+  },
+);
+
+/** Digest of the workspace that `change` leaves of the base. */
+async function digestOf(
+  provider: SandboxProvider,
+  base: Snapshot,
+  change: (sandbox: Sandbox) => Promise<unknown>,
+  root = "/workspace",
+): Promise<string> {
+  const sandbox = await provider.open({ image: "host", from: base, owner: "contract" });
+  await change(sandbox);
+  const snapshot = await sandbox.freeze();
+  const done = await provider.export(base, snapshot, { root, maxBytes: 1e6, maxEntries: 100 });
+  await provider.release(snapshot);
+  if (!done.ok) throw new Error(done.message);
+  return workspaceDigest(done.value);
+}
+
+behaviour(
+  "gives equal changes an equal workspace digest, in whatever order and from whatever root",
+  async ({ provider }) => {
+    await withBase(provider, async (base) => {
+      const changes = ["echo a > a", "rm gone.txt", "mkdir made", "ln -s a link", "echo after > dir/changed.txt"];
+      const one = await digestOf(provider, base, (sandbox) => sh(sandbox, changes.join("; ")));
+      const again = (sandbox: Sandbox) =>
+        sh(sandbox, `echo x > a; mkdir gone; ${changes.toReversed().join("; ")}; rm -r gone`);
+      expect(await digestOf(provider, base, again)).toBe(one);
+      expect(
+        await digestOf(provider, base, (sandbox) => sh(sandbox, `${changes.join("; ")}; echo > /tmp/x`), "/"),
+      ).toBe(one);
+      const nothing = await digestOf(provider, base, (sandbox) => sh(sandbox, "touch kept.txt"));
+      const others = ["echo b > a", "rm kept.txt", "mkdir a", "ln -s b a", "touch a"];
+      const digests = await Promise.all(
+        others.map((other) => digestOf(provider, base, (sandbox) => sh(sandbox, other))),
+      );
+      expect(new Set([one, nothing, ...digests]).size).toBe(2 + others.length);
+    });
+  },
+);
 
 behaviour("exports exactly what changed since the base", async ({ provider }) => {
   await withBase(provider, async (base) => {

@@ -29,6 +29,7 @@ export function sampleRecord(over: Partial<EpisodeRecord> = {}): EpisodeRecord {
     script: null,
     idle_timeout_s: 86_400,
     wait_capacity_s: 3_600,
+    on_replay_mismatch: "continue",
     state: "queued",
     pending_reason: null,
     term: 0,

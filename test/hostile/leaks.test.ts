@@ -127,7 +127,7 @@ test("three hundred sandboxes with crashes in between leave every count where it
     }
     await Promise.all(opened.map((sandbox) => sandbox.close()));
   }
-  expect(await provider.counts()).toEqual({ sandboxes: 0, snapshots: 0 });
+  expect(await provider.counts()).toEqual({ sandboxes: 0, snapshots: 0, snapshotBytes: 0 });
   await until("the host has its descriptors back", () => descriptors() <= before);
   await provider.close();
   await until("everything is gone", gone);

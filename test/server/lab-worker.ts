@@ -79,6 +79,7 @@ export async function startLabWorker(options: LabOptions): Promise<LabWorker> {
       jobs: 0,
       sandboxes: 0,
       snapshots: 0,
+      snapshot_bytes: 0,
       tier: "lab",
       runtimes: ["bash", "python3"],
       rss_bytes: 0,
@@ -205,7 +206,7 @@ class Lab {
       stop_reason: finish ? "submitted" : null,
     };
     const { state: _state, ...event } = observed;
-    await this.#append(live, { type: "step.observed", ...event });
+    await this.#append(live, { type: "step.observed", ...event, workspace_view: null });
     const { askers } = live.running;
     live.answers.set(seq, { digest, observed });
     live.running = null;
