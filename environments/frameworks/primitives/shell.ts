@@ -41,15 +41,16 @@ const HOUSEKEEPING_MS = 10_000;
 const MAX_STATE_BYTES = 256 * 1024;
 
 // `builtin`, because the shell's own functions may hide these names; a subshell, so that nothing of ours stays.
-// Options come before functions, whose text may need them. Read-only variables cannot be set again, and bash makes its own ones itself.
+// Options come before functions, whose text may need them. Bash makes its own read-only variables itself.
 const dumpPlace = `builtin printf 'builtin cd -- %q\n' "$PWD"; builtin umask -p`;
 const dumpVariables = `for __gym in $(builtin compgen -v); do
-case $__gym in BASH*|COMP_*|DIRSTACK|EPOCH*|FUNCNAME|GROUPS|HISTCMD|LINENO|PIPESTATUS|PWD|RANDOM|SECONDS|SHELLOPTS|SRANDOM|_|__gym) builtin continue;; esac
-case "\${!__gym@a}" in *r*) builtin continue;; esac
+case $__gym in BASH*|COMP_*|DIRSTACK|EPOCH*|EUID|FUNCNAME|GROUPS|HISTCMD|LINENO|PIPESTATUS|PPID|PWD|RANDOM|SECONDS|SHELLOPTS|SRANDOM|UID|_|__gym*) builtin continue;; esac
 builtin declare -p "$__gym"
 done`;
-const dumpAll = `( builtin set +eu; ${dumpPlace}; builtin shopt -p; ${dumpVariables}
-builtin declare -f; builtin alias -p ) 2>/dev/null; builtin set +o`;
+// The last status comes last; where a failure would end the shell, there is none to carry.
+const dumpStatus = `case $- in *e*) ;; *) builtin printf '(builtin exit %d)\n' "$__gym_status";; esac; builtin unset __gym_status`;
+const dumpAll = `__gym_status=$?; ( builtin set +eu; ${dumpPlace}; builtin shopt -p; ${dumpVariables}
+builtin declare -f; builtin alias -p; builtin trap -p ) 2>/dev/null; builtin set +o; ${dumpStatus}`;
 const dumpExported = `${dumpPlace}; builtin export -p`;
 
 export class PersistentShell implements AsyncDisposable {
