@@ -30,6 +30,8 @@ export interface GymOptions {
   readonly workers?: number;
   /** (Default: 256) */
   readonly episodesPerWorker?: number;
+  /** Steps between two saves of a live episode. (Default: the service's) */
+  readonly saveEverySteps?: number;
   /** Go on in the home of a stopped one; it is then not removed at the end. */
   readonly home?: string;
   /** A Redis of the caller's. (Default: the service's own) */
@@ -41,9 +43,20 @@ export interface GymOptions {
 }
 
 export async function startGym(options: GymOptions = {}): Promise<Gym> {
-  const { workers: count = 1, episodesPerWorker = 256, home, redisUrl = null, root, environment } = options;
+  const {
+    workers: count = 1,
+    episodesPerWorker = 256,
+    saveEverySteps,
+    home,
+    redisUrl = null,
+    root,
+    environment,
+  } = options;
   const folder = home ?? (await mkdtemp(join(tmpdir(), "gym-")));
-  const config = loadConfig(undefined, { home: folder, redisUrl, url: null, token: null, episodesPerWorker });
+  const config = loadConfig(undefined, {
+    ...{ home: folder, redisUrl, url: null, token: null },
+    ...{ episodesPerWorker, saveEverySteps },
+  });
   const argv = [join(root ?? config.root, "cli/main.ts"), "up", "--port", "0", "--workers", String(count), "--json"];
   // setpriv: it ends with this process, however that ends.
   const child = spawn("setpriv", ["--pdeathsig", "TERM", process.execPath, ...argv], {

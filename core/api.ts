@@ -2,6 +2,7 @@ import * as z from "zod";
 import {
   EpisodeLimits,
   EpisodeState,
+  MismatchPolicy,
   Outcome,
   PendingReason,
   PolicyLabel,
@@ -75,6 +76,9 @@ const episodeFields = {
     .optional()
     .describe("[86400]"),
   wait_capacity_s: z.number().nonnegative().max(86_400).optional().describe("[3600]"),
+  on_replay_mismatch: MismatchPolicy.optional().describe(
+    "when a worker is lost and the replayed steps or files differ: continue, or mask (trainable false) [continue]",
+  ),
 };
 
 export const CreateEpisode = z.strictObject({ ...episodeFields, policy: PolicyLabel.strict().optional() });

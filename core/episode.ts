@@ -72,6 +72,14 @@ export const REWARD_STATUSES = ["not_due", "pending", "final", "unavailable"] as
 export const RewardStatus = z.enum(REWARD_STATUSES);
 export type RewardStatus = z.infer<typeof RewardStatus>;
 
+/** Flag of an episode whose recovery did not come out the same. */
+export const REPLAY_MISMATCH = "replay_mismatch";
+/** What a recovery that did not come out the same means for an episode; it is flagged `replay_mismatch` either way. */
+export const MISMATCH_POLICIES = ["continue", "mask"] as const;
+export const MismatchPolicy = z
+  .enum(MISMATCH_POLICIES)
+  .describe("when a replayed step or its files differ: continue keeps the episode trainable, mask does not");
+
 /** Bounds of an episode; each is enforced and ends it with its own stop reason. */
 export const EpisodeLimits = z.object({
   steps: z.int().min(1).max(10_000).describe("steps of all conversations [50]"),
@@ -128,6 +136,7 @@ export const EpisodeRecord = z.object({
   script: z.object({ name: ScriptName, variant: z.string() }).nullable(),
   idle_timeout_s: z.number().positive(),
   wait_capacity_s: z.number().nonnegative(),
+  on_replay_mismatch: MismatchPolicy.default("continue"),
   state: EpisodeState,
   pending_reason: PendingReason.nullable(),
   /** Highest granted term; 0 before the first owner. */

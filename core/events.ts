@@ -1,10 +1,20 @@
 import * as z from "zod";
-import { EpisodeEnvironment, EpisodeLimits, Outcome, RewardStatus, StopReason } from "./episode.ts";
+import { EpisodeEnvironment, EpisodeLimits, MismatchPolicy, Outcome, RewardStatus, StopReason } from "./episode.ts";
 import { Digest, EpisodeId } from "./ids.ts";
 import { Json } from "./json.ts";
 import { Action, Observation, StepTokens } from "./messages.ts";
 import { ManifestEntrySchema } from "./submission.ts";
 import { Verdict } from "./verifier.ts";
+
+export const REPLAY_DIFFERENCES = ["answers", "workspace"] as const;
+export type ReplayDifference = (typeof REPLAY_DIFFERENCES)[number];
+
+/** What another owner needs to go on. */
+const savedState = {
+  snapshot: Digest.describe("blob of everything that differs from the base, as a submission of root /"),
+  workspace: Digest.nullable().default(null).describe("of what differs from the base in the workspace"),
+  framework_state: Json,
+};
 
 /** What happened in an episode (runtime.md §3). Append-only and gap-free in `n`; everything else is a fold over them. */
 const body = {
@@ -37,11 +47,17 @@ const body = {
     steps: z.int().describe("steps of all conversations so far, this one counted"),
     wall_used_ms: z.number().describe("booting and running so far"),
     stop_reason: StopReason.nullable().describe("set on the step that ends the episode"),
+    workspace_view: Digest.nullable()
+      .default(null)
+      .describe("of the workspace's files after the step; null where it is too large to be read at every step"),
   }),
   "context.compacted": z.object({ conversation: z.string(), messages_dropped: z.int() }),
+  "episode.saved": z.object({
+    ...savedState,
+    seq: z.int().describe("the last step that is in it"),
+  }),
   "episode.parked": z.object({
-    snapshot: Digest.describe("blob of everything that differs from the base, as a submission of root /"),
-    framework_state: Json,
+    ...savedState,
     steps: z.int(),
     wall_used_ms: z.number(),
     processes_lost: z.int().nullable().describe("programs that ran and were not carried over; null: not known"),
@@ -50,7 +66,13 @@ const body = {
   "episode.recovered": z.object({
     from: z.enum(["base", "snapshot"]),
     replayed_steps: z.int(),
-    replay_mismatch: z.boolean().describe("a replayed step answered differently; digits are not compared"),
+    replay_mismatch: z.boolean().describe("it did not come out the same; `differs` says in what"),
+    differs: z
+      .array(z.enum(REPLAY_DIFFERENCES))
+      .default([])
+      .describe("answers: a replayed step said something else, digits aside; workspace: the files are others"),
+    workspace_compared: z.boolean().default(false).describe("false: too large, or not known what it was"),
+    policy: MismatchPolicy.default("continue"),
   }),
   "submission.frozen": z.object({
     submission: Digest,

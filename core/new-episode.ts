@@ -21,6 +21,8 @@ export interface NewEpisode {
   readonly idleTimeoutS?: number | undefined;
   /** (Default: 3,600) */
   readonly waitCapacityS?: number | undefined;
+  /** (Default: continue) */
+  readonly onReplayMismatch?: EpisodeRecord["on_replay_mismatch"] | undefined;
   /** The installation's secret: a seed that was not given is derived from it. */
   readonly secret: string;
   readonly now: number;
@@ -49,6 +51,7 @@ export function newEpisodeRecord(input: NewEpisode): EpisodeRecord {
     script: input.script ?? null,
     idle_timeout_s: input.idleTimeoutS ?? 86_400,
     wait_capacity_s: input.waitCapacityS ?? 3600,
+    on_replay_mismatch: input.onReplayMismatch ?? "continue",
     state: "queued",
     pending_reason: null,
     term: 0,

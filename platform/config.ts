@@ -1,10 +1,9 @@
 import { accessSync, constants, existsSync, readFileSync } from "node:fs";
-import { availableParallelism, homedir } from "node:os";
+import { availableParallelism, homedir, totalmem } from "node:os";
 import { delimiter, join, resolve } from "node:path";
 import { parse as parseToml } from "smol-toml";
 import * as z from "zod";
 import { newProcessId, sha256 } from "../core/ids.ts";
-import { type BlobPlace, blobPlace } from "./blob-place.ts";
 
 /** The checkout (or installed package) that this file is part of. */
 const ROOT = resolve(import.meta.dirname, "..");
@@ -38,42 +37,37 @@ const Settings = z.strictObject({
     .min(1)
     .nullable()
     .default(null)
-    .describe(
-      "folder that every host sees, or s3://bucket/prefix, for large blobs of a PostgreSQL store [in the database]",
-    ),
-  s3_endpoint: z.url().nullable().default(null).describe("of a service other than AWS, e.g. http://minio:9000"),
-  s3_region: z.string().min(1).default("us-east-1"),
-  s3_access_key: z.string().min(1).nullable().default(null),
-  s3_secret_key: z.string().min(1).nullable().default(null),
+    .describe("folder that every host sees, for large blobs of a PostgreSQL store [in the database]"),
   workers: count.default(availableParallelism()).describe("worker processes [one per core]"),
   episodes_per_worker: count.default(256).describe("live episodes in one worker process"),
-  episodes_per_token: z.coerce
+  verifiers_per_worker: count.default(2).describe("verifications at once in one worker process"),
+  snapshot_bytes: z.coerce
+    .number()
+    .int()
+    .min(1024 * 1024)
+    .nullable()
+    .default(null)
+    .describe("memory for the frozen files of one worker process [a quarter of the machine's, shared by the workers]"),
+  save_every_steps: z.coerce
     .number()
     .int()
     .min(1)
     .max(1_000_000)
-    .default(10_000)
-    .describe("episodes of one token that have not ended; one more is refused"),
-  verifiers_per_worker: count.default(2).describe("verifications at once in one worker process"),
+    .default(20)
+    .describe("a live episode is saved after so many steps: a lost worker's are replayed from there"),
+  save_every_s: z.coerce
+    .number()
+    .positive()
+    .max(1_000_000)
+    .default(300)
+    .describe("or after a step that ends so many seconds after the last save"),
   sandbox: z.enum(["light", "docker", "fake"]).default("light").describe("tier of the sandboxes"),
   docker_host: z
     .string()
     .min(1)
     .nullable()
     .default(null)
-    .describe("unix:///path or tcp://host:port of the engine of tier docker [DOCKER_HOST, else /var/run/docker.sock]"),
-  docker_certificates: z
-    .string()
-    .min(1)
-    .nullable()
-    .default(null)
-    .describe("folder with ca.pem, cert.pem and key.pem, for an engine over TLS [DOCKER_CERT_PATH]"),
-  docker_runtime: z
-    .string()
-    .regex(/^[\w.-]+$/)
-    .nullable()
-    .default(null)
-    .describe("runtime of the engine, such as runsc [the engine's own]"),
+    .describe("unix:///path or tcp://host:port of the engine of tier docker [DOCKER_HOST, else the usual socket]"),
   log_level: z.enum(["fatal", "error", "warn", "info", "debug", "trace", "silent"]).default("info"),
   process_id: z.string().min(1).max(96).nullable().default(null),
   url: z.string().min(1).nullable().default(null).describe("of the service that clients talk to"),
@@ -87,7 +81,7 @@ export const SETTING_VARIABLES: readonly string[] = Object.keys(Settings.shape).
 const Package = z.object({ version: z.string() });
 
 /** Never read from a file that others may see or that outlives the process. */
-const NOT_IN_FILE = ["process_id", "token", "s3_access_key", "s3_secret_key"] as const;
+const NOT_IN_FILE = ["process_id", "token"] as const;
 
 /** The configuration of one process, read once. Precedence: flag, environment, `polygym.toml`, default. */
 export interface Config {
@@ -106,22 +100,20 @@ export interface Config {
   readonly storeDir: string;
   /** Null: the embedded store in `storeDir`. May carry a password. */
   readonly storeUrl: string | null;
-  /** Of large blobs of a PostgreSQL store; null: the database itself. */
-  readonly blobs: BlobPlace | null;
+  /** Shared folder for large blobs of a PostgreSQL store. */
+  readonly blobsDir: string | null;
   /** Folders that programs are looked for in. */
   readonly searchPath: readonly string[];
   readonly workers: number;
   readonly episodesPerWorker: number;
-  /** Open episodes of one token. */
-  readonly episodesPerToken: number;
   readonly verifiersPerWorker: number;
+  /** Memory that frozen states may take in one worker process. */
+  readonly snapshotBytes: number;
+  readonly saveEverySteps: number;
+  readonly saveEveryS: number;
   readonly tier: Settings["sandbox"];
-  /** Engine of tier docker; null: the usual socket. */
+  /** Engine of tier docker; null: what every docker client would take. */
   readonly dockerHost: string | null;
-  /** For an engine over TLS. */
-  readonly dockerCertificates: string | null;
-  /** Of the engine; null: its own. */
-  readonly dockerRuntime: string | null;
   readonly logLevel: Settings["log_level"];
   /** Fresh per start of a process. */
   readonly processId: string;
@@ -168,16 +160,16 @@ export function loadConfig(
     runDir: runDirOf(home),
     storeDir: join(home, "store"),
     storeUrl: settings.store,
-    blobs: blobsOf(settings, given.blobs?.source),
+    blobsDir: settings.blobs === null ? null : resolve(settings.blobs),
     searchPath: [...(env.PATH ?? "").split(delimiter).filter((f) => f !== ""), ...SYSTEM_FOLDERS],
     workers: settings.workers,
     episodesPerWorker: settings.episodes_per_worker,
-    episodesPerToken: settings.episodes_per_token,
     verifiersPerWorker: settings.verifiers_per_worker,
+    snapshotBytes: settings.snapshot_bytes ?? Math.floor(totalmem() / 4 / settings.workers),
+    saveEverySteps: settings.save_every_steps,
+    saveEveryS: settings.save_every_s,
     tier: settings.sandbox,
-    dockerHost: settings.docker_host ?? nonEmpty(env.DOCKER_HOST) ?? null,
-    dockerCertificates: settings.docker_certificates ?? nonEmpty(env.DOCKER_CERT_PATH) ?? null,
-    dockerRuntime: settings.docker_runtime,
+    dockerHost: settings.docker_host,
     logLevel: settings.log_level,
     processId: settings.process_id ?? newProcessId(overrides.kind ?? "server"),
     url: settings.url,
@@ -186,20 +178,6 @@ export function loadConfig(
   const { kind: _, ...flags } = overrides;
   if (flags.storeUrl != null && !STORE_URL.test(flags.storeUrl)) throw new ConfigError(`--store ${STORE_HINT}`);
   return { ...defaults, ...withoutUndefined(flags), home };
-}
-
-function blobsOf(settings: Settings, source = "blobs"): BlobPlace | null {
-  if (settings.blobs === null) return null;
-  try {
-    return blobPlace(settings.blobs, {
-      endpoint: settings.s3_endpoint,
-      region: settings.s3_region,
-      accessKey: settings.s3_access_key,
-      secretKey: settings.s3_secret_key,
-    });
-  } catch (error) {
-    throw new ConfigError(`${source}: ${error instanceof Error ? error.message : String(error)}`, { cause: error });
-  }
 }
 
 function variableOf(setting: string): string {
@@ -265,20 +243,6 @@ function describeProblems(error: z.ZodError, given: Record<string, { source: str
   return lines.join("\n");
 }
 
-/** As {@link blobPlace} reads them. */
-function blobVariables(blobs: BlobPlace | null): Record<string, string> {
-  if (blobs === null) return {};
-  if (blobs.kind === "folder") return { POLYGYM_BLOBS: blobs.dir };
-  const cut = blobs.endpoint.lastIndexOf("/");
-  return {
-    POLYGYM_BLOBS: `s3://${blobs.endpoint.slice(cut + 1)}/${blobs.prefix}`,
-    POLYGYM_S3_ENDPOINT: blobs.endpoint.slice(0, cut),
-    POLYGYM_S3_REGION: blobs.region,
-    POLYGYM_S3_ACCESS_KEY: blobs.accessKey,
-    POLYGYM_S3_SECRET_KEY: blobs.secretKey,
-  };
-}
-
 /** The environment of a process of ours that this one starts: its own, with what this configuration decided. */
 export function processEnvironment(config: Config): Record<string, string> {
   const own = {
@@ -287,16 +251,16 @@ export function processEnvironment(config: Config): Record<string, string> {
     POLYGYM_PORT: String(config.port),
     POLYGYM_REDIS_URL: config.redisUrl ?? undefined,
     POLYGYM_STORE: config.storeUrl ?? undefined,
-    ...blobVariables(config.blobs),
+    POLYGYM_BLOBS: config.blobsDir ?? undefined,
     POLYGYM_URL: config.url ?? undefined,
     POLYGYM_TOKEN: config.token ?? undefined,
     POLYGYM_EPISODES_PER_WORKER: String(config.episodesPerWorker),
-    POLYGYM_EPISODES_PER_TOKEN: String(config.episodesPerToken),
     POLYGYM_VERIFIERS_PER_WORKER: String(config.verifiersPerWorker),
+    POLYGYM_SNAPSHOT_BYTES: String(config.snapshotBytes),
+    POLYGYM_SAVE_EVERY_STEPS: String(config.saveEverySteps),
+    POLYGYM_SAVE_EVERY_S: String(config.saveEveryS),
     POLYGYM_SANDBOX: config.tier,
     POLYGYM_DOCKER_HOST: config.dockerHost ?? undefined,
-    POLYGYM_DOCKER_CERTIFICATES: config.dockerCertificates ?? undefined,
-    POLYGYM_DOCKER_RUNTIME: config.dockerRuntime ?? undefined,
     POLYGYM_LOG_LEVEL: config.logLevel,
     POLYGYM_PROCESS_ID: config.processId,
   };

@@ -8,6 +8,7 @@ import type { Verifier } from "../core/verifier.ts";
 import type { Mailbox } from "../platform/mailbox.ts";
 import type { Queues } from "../platform/queues.ts";
 import type { Bases } from "./bases.ts";
+import type { SavePolicy } from "./episode/saving.ts";
 
 /** What every processor of a worker process works with. Built once, in worker.ts. */
 export interface WorkerDeps {
@@ -22,5 +23,7 @@ export interface WorkerDeps {
   readonly frameworks: readonly Framework[];
   readonly verifiers: readonly Verifier[];
   readonly policies: readonly ScriptedPolicy[];
+  /** How often a live episode is saved. */
+  readonly saving: SavePolicy;
   readonly log: Logger;
 }

@@ -1,15 +1,14 @@
 import { openProvider } from "../docker/catalog.ts";
 import { loadConfig } from "../platform/config.ts";
 import { openLog } from "../platform/log.ts";
-import { providerOptions } from "./provider-options.ts";
 
 /** `polygym doctor` asks this process what the sandbox tier enforces here; the answer is one JSON document. */
 const config = loadConfig();
-const log = openLog({ level: "error", name: "doctor", processId: config.processId });
+const log = openLog({ level: "warn", name: "doctor", processId: config.processId });
 try {
-  await using provider = await openProvider({ ...providerOptions(config), log });
+  await using provider = await openProvider({ tier: config.tier, home: config.home, engine: config.dockerHost, log });
   const check = await provider.selfCheck();
-  const runtimes = check.mode === "none" ? {} : (await provider.image("host")).runtimes;
+  const { runtimes } = await provider.image("host");
   process.stdout.write(`${JSON.stringify({ ...check, runtimes })}\n`);
 } catch (error) {
   process.stdout.write(`${JSON.stringify({ error: error instanceof Error ? error.message : String(error) })}\n`);

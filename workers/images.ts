@@ -11,8 +11,7 @@ const [action, name = ""] = process.argv.slice(2);
 const say = (value: unknown): void => void process.stdout.write(`${JSON.stringify(value)}\n`);
 try {
   if (action === "build") {
-    const engine =
-      config.tier === "docker" ? new Engine(config.dockerHost, { certificates: config.dockerCertificates }) : null;
+    const engine = config.tier === "docker" ? new Engine(config.dockerHost) : null;
     say(await buildImage({ home: config.home, name, engine, onLog: (line) => void process.stderr.write(`${line}\n`) }));
   } else if (action === "list") {
     for (const record of await listImages(config.home)) say(record);

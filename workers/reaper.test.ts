@@ -43,6 +43,7 @@ beforeEach(async () => {
     frameworks: [],
     verifiers: [],
     policies: [],
+    saving: { steps: 20, ms: 300_000 },
     log,
   };
 });

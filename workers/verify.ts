@@ -1,4 +1,4 @@
-import { type EpisodeEnvironment, type EpisodeRecord, OUTCOME_OF } from "../core/episode.ts";
+import { type EpisodeEnvironment, type EpisodeRecord, OUTCOME_OF, REPLAY_MISMATCH } from "../core/episode.ts";
 import { boundary, GymError } from "../core/errors.ts";
 import { type Digest, deriveSeed } from "../core/ids.ts";
 import type { VerifyJob } from "../core/jobs.ts";
@@ -205,6 +205,7 @@ async function commitReward(
       ...verdicts.filter((v) => v.role === "train").flatMap((v) => v.flags.map((flag) => flag.name)),
     ]),
   ];
+  const isMasked = record.on_replay_mismatch === "mask" && record.flags.includes(REPLAY_MISMATCH);
   const done = await deps.store.update(
     record.episode_id,
     { term: record.term, states: ["verifying"] },
@@ -213,7 +214,7 @@ async function commitReward(
       outcome,
       reward,
       reward_status: status,
-      trainable,
+      trainable: trainable && !isMasked,
       failure,
       flags,
       worker: null,

@@ -46,7 +46,7 @@ export async function startWorker({ config, redisUrl, provider, log }: WorkerOpt
   const redis = connectRedis(redisUrl);
   const store = await openStore({
     url: config.storeUrl,
-    blobs: config.blobs,
+    blobsDir: config.blobsDir,
     dir: config.storeDir,
     processId: workerId,
     log,
@@ -66,6 +66,7 @@ export async function startWorker({ config, redisUrl, provider, log }: WorkerOpt
     frameworks,
     verifiers,
     policies,
+    saving: { steps: config.saveEverySteps, ms: config.saveEveryS * 1000 },
     log,
   };
   await provider.reap();
@@ -157,6 +158,7 @@ async function describer(
     jobs: intake.jobs,
     sandboxes: counts.sandboxes,
     snapshots: counts.snapshots,
+    snapshot_bytes: counts.snapshotBytes,
     tier: deps.provider.tier,
     runtimes: Object.keys(runtimes),
     rss_bytes: process.memoryUsage.rss(),

@@ -5,11 +5,10 @@ import { CommandError, EXIT } from "../exit-codes.ts";
 import { loginLink } from "../login-link.ts";
 import { type Registry, wholeNumber } from "../registry.ts";
 import { warnOfMissingLimits } from "../sandbox-check.ts";
-import { type SandboxOption, sandboxOption, sandboxOverrides } from "../sandbox-option.ts";
 import { type RunningService, startService, tokenOf } from "../service.ts";
 import { readServiceFile } from "../service-file.ts";
 
-interface UpOptions extends SandboxOption {
+interface UpOptions {
   readonly port?: number;
   readonly host?: string;
   readonly workers?: number;
@@ -27,12 +26,10 @@ export function addUp({ program, action }: Registry): void {
     .option("--port <number>", "[7400]", wholeNumber(0, 65_535))
     .option("--host <address>", "[127.0.0.1]")
     .option("--workers <n>", "worker processes [one per core]", wholeNumber(1, 256))
-    .addOption(sandboxOption())
     .option("--redis <url>", "redis://, rediss:// or unix:///path [a private server]")
     .option("--store <url>", "postgres://user:password@host/database, for many hosts [files in the home folder]")
     .action(
-      action(up, ({ port, host, workers, redis, store, sandbox }: UpOptions) => ({
-        ...sandboxOverrides({ sandbox }),
+      action(up, ({ port, host, workers, redis, store }: UpOptions) => ({
         port,
         host,
         workers,

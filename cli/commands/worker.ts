@@ -5,10 +5,9 @@ import type { CommandContext } from "../context.ts";
 import { CommandError, EXIT } from "../exit-codes.ts";
 import { runNodeScript } from "../node-script.ts";
 import type { Registry } from "../registry.ts";
-import { type SandboxOption, sandboxOption, sandboxOverrides } from "../sandbox-option.ts";
 import { addDrain } from "./drain.ts";
 
-interface WorkerOptions extends SandboxOption {
+interface WorkerOptions {
   readonly redis?: string;
   readonly store?: string;
 }
@@ -23,14 +22,7 @@ export function addWorker(registry: Registry): void {
     )
     .option("--redis <url>", "the service's Redis [POLYGYM_REDIS_URL]")
     .option("--store <url>", "the service's postgres:// [POLYGYM_STORE, which hides a password from ps; else its home]")
-    .addOption(sandboxOption())
-    .action(
-      action(worker, ({ redis, store, sandbox }: WorkerOptions) => ({
-        ...sandboxOverrides({ sandbox }),
-        redisUrl: redis,
-        storeUrl: store,
-      })),
-    );
+    .action(action(worker, ({ redis, store }: WorkerOptions) => ({ redisUrl: redis, storeUrl: store })));
   addDrain(command, registry);
 }
 

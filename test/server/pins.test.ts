@@ -151,6 +151,7 @@ test("types of events are as pinned", () => {
     "tool.ran",
     "step.observed",
     "context.compacted",
+    "episode.saved",
     "episode.parked",
     "episode.recovered",
     "submission.frozen",

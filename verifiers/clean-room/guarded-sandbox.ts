@@ -73,7 +73,7 @@ export class GuardedSandbox implements Sandbox {
     return this.#inner.remove(path).catch(attribute);
   }
 
-  programs(): Promise<Programs> {
+  programs(): Promise<Programs | null> {
     return this.#inner.programs().catch(attribute);
   }
 

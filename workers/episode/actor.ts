@@ -2,7 +2,7 @@ import type { StopReason } from "../../core/episode.ts";
 import { GymError } from "../../core/errors.ts";
 import type { EpisodeMail, StepObserved, StepRefusal } from "../../core/mail.ts";
 import type { Action, ObservationInfo } from "../../core/messages.ts";
-import { type Asker, bodyDigest, Conversation, type StepMail } from "./conversation.ts";
+import { bodyDigest, Conversation, type StepMail } from "./conversation.ts";
 import {
   backToQueue,
   describeFailure,
@@ -14,12 +14,13 @@ import {
   notifyState,
 } from "./ending.ts";
 import { limitReached, StepCut } from "./limits.ts";
-import { parkWorkspace } from "./parking.ts";
+import { parkWorkspace, type Reopened } from "./parking.ts";
 import { type Performed, perform } from "./perform.ts";
-import type { ActorParts } from "./session.ts";
+import { Saver } from "./saving.ts";
+import { type ActorParts, closeSession } from "./session.ts";
 import { markWhenSlow } from "./slow-step.ts";
 import { acceptedEvent, observationOf, round } from "./step-events.ts";
-import { announceObservation, progressSender } from "./telling.ts";
+import { announceObservation, progressSender, reply } from "./telling.ts";
 
 /**
  * One live episode in its owner: ready ⇄ running, until it is parked, handed to the verifiers or ended.
@@ -44,11 +45,14 @@ export class EpisodeActor {
   #running: AbortController | null = null;
   #idleSince = Date.now();
   #mayPark = true;
+  readonly #saver: Saver;
+  #saving: Promise<void> | null = null;
   /** Told with the next observation. */
   #info: ObservationInfo | null;
 
   constructor(parts: ActorParts) {
     this.#parts = parts;
+    this.#saver = new Saver(parts.deps.saving);
     this.#steps = parts.start.steps;
     this.#wallUsedMs = parts.start.wallUsedMs;
     this.#info = parts.start.info;
@@ -70,7 +74,7 @@ export class EpisodeActor {
 
   /** Epoch ms since when it waits for the policy; null while a step runs, it is leaving or cannot be parked. */
   get idleSince(): number | null {
-    const idle = this.isLive && this.#running === null && !this.#main.isRunning;
+    const idle = this.isLive && this.#running === null && this.#saving === null && !this.#main.isRunning;
     return idle && this.#mayPark ? this.#idleSince : null;
   }
 
@@ -109,7 +113,8 @@ export class EpisodeActor {
   /** Runs a step that an earlier owner accepted and did not live to answer. */
   async resume(mail: StepMail): Promise<void> {
     this.#main.admit(mail, bodyDigest(mail));
-    await this.#run(mail, true);
+    this.#queue = this.#run(mail, true);
+    await this.#queue;
   }
 
   /** A running step is cut and ends the episode itself, so that its own event comes first. */
@@ -121,11 +126,12 @@ export class EpisodeActor {
   /** Ends the episode once; a second call changes nothing. */
   async end(reason: StopReason, failure: Failure | null): Promise<void> {
     if (!this.#leave()) return;
+    await this.#settled();
     const { deps, record, journal, lease, sandbox } = this.#parts;
     const owner = { deps, record, journal };
     const used = this.#used();
     try {
-      await this.#closeSession();
+      await closeSession(this.#parts);
       if (isJudged(reason)) {
         const { submission, flags } = await freezeAndExport(deps, sandbox, lease.snapshot, "/workspace");
         await handOver(owner, submission, reason, { ...used, flags });
@@ -145,11 +151,12 @@ export class EpisodeActor {
   async park(): Promise<boolean> {
     if (this.idleSince === null || !this.#leave()) return false;
     try {
+      await this.#settled();
       const parked = await parkWorkspace(this.#parts, this.#used());
-      if (parked.status === "kept") {
-        this.#parts = { ...this.#parts, sandbox: parked.sandbox, session: parked.session };
-        this.#mayPark = false;
-        this.#info = parked.info ?? this.#info;
+      if (parked.status !== "parked") {
+        if (parked.status === "kept") this.#goOnIn(parked);
+        this.#mayPark = parked.status !== "kept";
+        this.#idleSince = Date.now();
         this.#phase = "live";
         return false;
       }
@@ -167,6 +174,7 @@ export class EpisodeActor {
     if (this.#phase === "left") return;
     this.#phase = "leaving";
     this.#running?.abort(new StepCut("cancelled"));
+    await this.#settled();
     await this.#free();
   }
 
@@ -175,6 +183,30 @@ export class EpisodeActor {
     const { deps, record } = this.#parts;
     await this.abandon();
     await backToQueue(deps, record, { lostTerms: 0 });
+  }
+
+  /** Saves the episode when it is time, before its next step runs. */
+  async #saveWhenDue(seq: number): Promise<void> {
+    if (!this.#saver.countStep() || !this.isLive) return;
+    const saving = this.#saver.save(this.#parts, { seq }).then((reopened) => {
+      if (reopened !== null) this.#goOnIn(reopened);
+    });
+    this.#saving = saving.catch(() => undefined); // whoever leaves waits for its end; its failure is thrown below
+    try {
+      await saving;
+    } finally {
+      this.#saving = null;
+    }
+  }
+
+  async #settled(): Promise<void> {
+    await this.#saving;
+    await this.#saver.settled;
+  }
+
+  #goOnIn({ sandbox, session, info }: Reopened): void {
+    this.#parts = { ...this.#parts, sandbox, session };
+    this.#info = info ?? this.#info;
   }
 
   #leave(): boolean {
@@ -198,16 +230,6 @@ export class EpisodeActor {
     }
   }
 
-  /** A framework that cannot close its shell any more does not keep the episode from its verdict. */
-  async #closeSession(): Promise<void> {
-    const { deps, record, session } = this.#parts;
-    try {
-      await session[Symbol.asyncDispose]();
-    } catch (error) {
-      deps.log.warn({ err: error, episodeId: record.episode_id }, "framework did not close");
-    }
-  }
-
   #lose(error: unknown): void {
     const { deps, record } = this.#parts;
     deps.log.warn({ err: error, episodeId: record.episode_id, term: record.term }, "episode stopped in this owner");
@@ -217,7 +239,7 @@ export class EpisodeActor {
   }
 
   async #onStep(mail: StepMail): Promise<void> {
-    const refuse = (refusal: StepRefusal) => this.#reply([mail], { refused: refusal });
+    const refuse = (refusal: StepRefusal) => reply(this.#parts, [mail], { refused: refusal });
     if (mail.term !== this.#parts.record.term)
       return refuse({ code: "stale", detail: `term ${mail.term} is not ${this.#parts.record.term}` });
     if (mail.conversation !== "main")
@@ -228,7 +250,7 @@ export class EpisodeActor {
       case "refused":
         return refuse(admission.refusal);
       case "answered":
-        return this.#reply([mail], { observed: admission.observed });
+        return reply(this.#parts, [mail], { observed: admission.observed });
       case "join":
         return undefined;
       case "run":
@@ -238,7 +260,7 @@ export class EpisodeActor {
   }
 
   async #run(mail: StepMail, accepted: boolean): Promise<void> {
-    const { deps, record, journal, meter, session } = this.#parts;
+    const { deps, record, journal, meter, session, sandbox, view } = this.#parts;
     const started = performance.now();
     meter.toolMs = 0;
     const controller = new AbortController();
@@ -266,12 +288,14 @@ export class EpisodeActor {
     const shown = await slow.stop();
     const observed = this.#observe(mail, done, performance.now() - started);
     const { state: _state, ...event } = observed;
-    await journal.append(...done.tools, { type: "step.observed", ...event });
+    const workspaceView = observed.stop_reason === null ? await view.look(sandbox) : null;
+    await journal.append(...done.tools, { type: "step.observed", ...event, workspace_view: workspaceView });
     if (shown && observed.stop_reason === null) await this.#setState("ready");
     this.#idleSince = Date.now();
-    await this.#reply(this.#main.settle(observed), { observed });
+    await reply(this.#parts, this.#main.settle(observed), { observed });
     await announceObservation(this.#parts, observed);
     if (observed.stop_reason !== null) await this.end(observed.stop_reason, done.failure);
+    else await this.#saveWhenDue(mail.seq);
     deps.log.debug({ episodeId: record.episode_id, seq: mail.seq }, "step answered");
   }
 
@@ -300,15 +324,5 @@ export class EpisodeActor {
     if (updated === null)
       throw new GymError("stale_term", `${record.episode_id} has a newer owner than term ${record.term}`);
     await notifyState(deps, updated, journal.last, "state");
-  }
-
-  async #reply(askers: readonly Asker[], result: { observed: StepObserved } | { refused: StepRefusal }): Promise<void> {
-    const { deps, record } = this.#parts;
-    const waiting = askers.filter((asker) => asker.server !== "");
-    await Promise.all(
-      waiting.map(({ server, correlation }) =>
-        deps.mailbox.toServer(server, { type: "reply", correlation, episode_id: record.episode_id, result }),
-      ),
-    );
   }
 }

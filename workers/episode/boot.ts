@@ -1,5 +1,6 @@
-import type { EpisodeRecord } from "../../core/episode.ts";
+import { type EpisodeRecord, REPLAY_MISMATCH } from "../../core/episode.ts";
 import { GymError } from "../../core/errors.ts";
+import type { ReplayDifference } from "../../core/events.ts";
 import type { Task } from "../../core/task.ts";
 import type { BaseLease } from "../bases.ts";
 import type { WorkerDeps } from "../deps.ts";
@@ -12,6 +13,7 @@ import { meteredSandbox, newMeter } from "./meter.ts";
 import { type ActorParts, openFramework, pinnedFramework } from "./session.ts";
 import { observationOf } from "./step-events.ts";
 import { restoreWorkspace } from "./workspace.ts";
+import { WorkspaceView } from "./workspace-view.ts";
 
 export interface BootRequest {
   readonly deps: WorkerDeps;
@@ -33,12 +35,12 @@ export async function boot(request: BootRequest): Promise<EpisodeActor> {
   let parts: OpenParts | null = null;
   try {
     parts = await openSession(request, task, lease);
-    if (history.opened) await replay(request, parts);
-    else await announceOpening(request, parts, started);
+    const differs = history.opened ? await replay(request, parts) : [];
+    if (!history.opened) await announceOpening(request, parts, started);
     const ready = await deps.store.update(
       record.episode_id,
       { term: record.term, states: ["booting"] },
-      { state: "ready", pending_reason: null, timing: timingOf(record, started) },
+      { state: "ready", pending_reason: null, timing: timingOf(record, started), flags: flagged(record, differs) },
     );
     if (ready === null)
       throw new GymError("stale_term", `${record.episode_id} was ended or taken over while it booted`);
@@ -48,7 +50,7 @@ export async function boot(request: BootRequest): Promise<EpisodeActor> {
       wallUsedMs: history.wallUsedMs + performance.now() - started,
       info: history.lost,
     };
-    const actor = new EpisodeActor({ ...parts, start });
+    const actor = new EpisodeActor({ ...parts, record: ready, start });
     await notifyState(deps, ready, journal.last, "state");
     return actor;
   } catch (error) {
@@ -69,11 +71,11 @@ async function openSession(
   const owner = `${record.episode_id}-t${record.term}`;
   const sandbox = await deps.provider.open({ image: task.image, from: lease.snapshot, limits: task.limits, owner });
   try {
-    if (history.parked !== null) await restoreWorkspace(deps, sandbox, history.parked.snapshot);
+    if (history.saved !== null) await restoreWorkspace(deps, sandbox, history.saved.snapshot);
     const meter = newMeter();
     const metered = meteredSandbox(sandbox, meter);
-    const session = await openFramework(framework, record, task, metered, history.parked?.frameworkState ?? null);
-    return { deps, record, task, framework, journal, lease, sandbox, session, meter };
+    const session = await openFramework(framework, record, task, metered, history.saved?.frameworkState ?? null);
+    return { deps, record, task, framework, journal, lease, sandbox, session, meter, view: new WorkspaceView() };
   } catch (error) {
     await sandbox.close();
     throw error;
@@ -110,23 +112,40 @@ async function announceOpening(
   });
 }
 
-/** Runs the logged steps again on the restored workspace. What they answered is already durable; only a difference is told. */
-async function replay({ deps, record, journal, history }: BootRequest, { session }: OpenParts): Promise<void> {
-  let mismatch = false;
+/**
+ * Runs the logged steps again on the restored workspace. What they answered is already durable; answers whether they, or the
+ * files they leave, are others now. Programs that ran on may still write, and did so then: only what stands still is sure.
+ */
+async function replay(
+  { deps, record, journal, history }: BootRequest,
+  { session, sandbox, view }: OpenParts,
+): Promise<ReplayDifference[]> {
+  const differs: ReplayDifference[] = [];
+  let answers = true;
   for (const { accepted, observed } of history.replay) {
     if ("finish" in accepted.action || observed === null) continue;
     const signal = AbortSignal.timeout(record.limits.wall_s * 1000);
     const turn = await session.step(accepted.action, { signal, onOutput: () => undefined });
-    if (!sameAnswer(turn.messages, observed.observations[0]?.messages ?? [])) mismatch = true;
+    answers &&= sameAnswer(turn.messages, observed.observations[0]?.messages ?? []);
   }
-  if (mismatch) deps.log.warn({ episodeId: record.episode_id }, "replay answered differently");
+  const now = history.workspaceView === null ? null : await view.look(sandbox);
+  if (!answers) differs.push("answers");
+  if (now !== null && now !== history.workspaceView) differs.push("workspace");
+  if (differs.length > 0) deps.log.warn({ episodeId: record.episode_id, differs }, "replay came out differently");
   await journal.append({
     type: "episode.recovered",
-    from: history.parked === null ? "base" : "snapshot",
+    from: history.saved === null ? "base" : "snapshot",
     replayed_steps: history.replay.length,
-    replay_mismatch: mismatch,
+    replay_mismatch: differs.length > 0,
+    differs,
+    workspace_compared: now !== null,
+    policy: record.on_replay_mismatch,
   });
+  return differs;
 }
+
+const flagged = ({ flags }: EpisodeRecord, differs: readonly ReplayDifference[]): string[] =>
+  differs.length === 0 ? flags : [...new Set([...flags, REPLAY_MISMATCH])];
 
 function timingOf(record: EpisodeRecord, started: number): EpisodeRecord["timing"] {
   if (record.timing.boot_ms !== null) return record.timing;

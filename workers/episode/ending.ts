@@ -97,6 +97,7 @@ export async function handOver(
     { term: record.term },
     {
       ...extra,
+      flags: [...new Set([...record.flags, ...extra.flags])],
       state: "verifying",
       pending_reason: null,
       stop_reason: reason,

@@ -33,21 +33,23 @@ const observed = (seq: number, stop: "submitted" | null = null): EventBody => ({
   steps: seq,
   wall_used_ms: seq * 10,
   stop_reason: stop,
+  workspace_view: digest,
 });
-const parked = (steps: number): EventBody => ({
+const parked = (steps: number, lost = 1): EventBody => ({
   type: "episode.parked",
   snapshot: digest,
   framework_state: { cwd: "/" },
   steps,
   wall_used_ms: 0,
-  processes_lost: 1,
+  processes_lost: lost,
   commands_lost: ["sleep"],
+  workspace: digest,
 });
 
 test("an episode without events has nothing behind it", () => {
   expect(historyOf([])).toMatchObject({
     opened: false,
-    parked: null,
+    saved: null,
     replay: [],
     unanswered: null,
     nextSeq: 1,
@@ -63,8 +65,21 @@ test("replays every answered step from the base when it was never parked", () =>
 
 test("replays only what came after it was parked last", () => {
   const history = historyOf(log(opened, accepted(1), observed(1), parked(1), accepted(2), observed(2)));
-  expect(history.parked).toEqual({ snapshot: digest, frameworkState: { cwd: "/" } });
+  expect(history.saved).toEqual({ snapshot: digest, frameworkState: { cwd: "/" } });
   expect(history.replay.map((step) => step.accepted.seq)).toEqual([2]);
+});
+
+test("replays only what came after the step that was saved last, though the save was written later", () => {
+  const saved: EventBody = { type: "episode.saved", snapshot: digest, workspace: digest, framework_state: {}, seq: 1 };
+  const history = historyOf(log(opened, accepted(1), observed(1), accepted(2), saved, observed(2), accepted(3)));
+  expect(history.replay.map((step) => step.accepted.seq)).toEqual([2]);
+  expect(history.unanswered?.seq).toBe(3);
+  expect(history.workspaceView).toBe(digest);
+});
+
+test("does not claim to know the files of a workspace whose programs wrote on until it was parked", () => {
+  expect(historyOf(log(opened, accepted(1), observed(1), parked(1))).workspaceView).toBeNull();
+  expect(historyOf(log(opened, accepted(1), observed(1), parked(1, 0))).workspaceView).toBe(digest);
 });
 
 test("programs that ended when it was parked are told once, with the next observation", () => {

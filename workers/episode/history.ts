@@ -19,8 +19,10 @@ export interface LoggedStep {
 export interface History {
   /** False before the first owner got as far as the opening observation. */
   readonly opened: boolean;
-  /** The last parked state. */
-  readonly parked: { readonly snapshot: Digest; readonly frameworkState: Json } | null;
+  /** The last state that was saved or parked. */
+  readonly saved: { readonly snapshot: Digest; readonly frameworkState: Json } | null;
+  /** Digest of the workspace as it was left, where that is known. */
+  readonly workspaceView: Digest | null;
   /** Programs that ended when it was parked last, while no observation has told of it; null: none. */
   readonly lost: ObservationInfo | null;
   /** Steps to replay on top of it, in order, all answered. */
@@ -37,27 +39,29 @@ export interface History {
 }
 
 export function historyOf(events: readonly EpisodeEvent[]): History {
-  const parkedAt = events.findLastIndex((event) => event.type === "episode.parked");
-  const parkedEvent = events[parkedAt];
+  const savedAt = events.findLastIndex((event) => event.type === "episode.parked" || event.type === "episode.saved");
+  const saved = events[savedAt];
   const observed = events.filter((event) => event.type === "step.observed");
   const accepted = events.filter((event) => event.type === "step.accepted");
   const last = observed.at(-1);
   const frozen = events.findLast((event) => event.type === "submission.frozen");
   const answered = (step: Accepted) =>
     observed.find((o) => o.conversation === step.conversation && o.seq === step.seq) ?? null;
-  const sinceParked = events.slice(parkedAt + 1);
-  const since = sinceParked.filter((event) => event.type === "step.accepted");
+  const since = accepted.filter((step) =>
+    saved?.type === "episode.saved" ? step.seq > saved.seq : step.n > (saved?.n ?? -1),
+  );
+  const isParked = saved?.type === "episode.parked" && (last?.n ?? -1) < saved.n;
+  // Programs may have written on after the last step, until they were ended by parking.
+  const mayHaveMoved = isParked && saved.processes_lost !== 0;
   const lastAccepted = accepted.at(-1);
   return {
     opened: events.some((event) => event.type === "framework.opened"),
-    parked:
-      parkedEvent?.type === "episode.parked"
-        ? { snapshot: parkedEvent.snapshot, frameworkState: parkedEvent.framework_state }
+    saved:
+      saved?.type === "episode.parked" || saved?.type === "episode.saved"
+        ? { snapshot: saved.snapshot, frameworkState: saved.framework_state }
         : null,
-    lost:
-      parkedEvent?.type === "episode.parked" && !sinceParked.some((event) => event.type === "step.observed")
-        ? lostInfo(parkedEvent.processes_lost, parkedEvent.commands_lost)
-        : null,
+    workspaceView: mayHaveMoved ? null : (last?.workspace_view ?? null),
+    lost: isParked ? lostInfo(saved.processes_lost, saved.commands_lost) : null,
     replay: since
       .map((step) => ({ accepted: step, observed: answered(step) }))
       .filter((step) => step.observed !== null),

@@ -7,32 +7,39 @@ import type { Sandbox, Snapshot } from "../../core/sandbox.ts";
 
 import { notifyState } from "./ending.ts";
 import { meteredSandbox } from "./meter.ts";
-import { type ActorParts, openFramework } from "./session.ts";
+import { type ActorParts, closeSession, openFramework } from "./session.ts";
 import { lostInfo } from "./step-events.ts";
-import { saveWorkspace } from "./workspace.ts";
+import { type SavedWorkspace, saveWorkspace } from "./workspace.ts";
 
 export type Parked =
   | { readonly status: "parked" }
+  /** There was no room for its frozen files: it stays as it is. */
+  | { readonly status: "refused" }
   /** Too large to be kept in the store: it lives on in a fresh sandbox over its frozen files. */
-  | {
-      readonly status: "kept";
-      readonly sandbox: Sandbox;
-      readonly session: FrameworkSession;
-      readonly info: ObservationInfo | null;
-    };
+  | ({ readonly status: "kept" } & Reopened);
+
+/** A live episode in a fresh sandbox over its own frozen files. */
+export interface Reopened {
+  readonly sandbox: Sandbox;
+  readonly session: FrameworkSession;
+  /** Programs that ended with the old one; null: none. */
+  readonly info: ObservationInfo | null;
+}
 
 /** ready → parked: the workspace and the framework's state go into the store, sandbox and slot are given up. */
 export async function parkWorkspace(parts: ActorParts, used: { steps: number; wall_used_ms: number }): Promise<Parked> {
-  const { deps, lease, sandbox, session } = parts;
+  const { deps, lease, session } = parts;
   const state = await session.state();
   // The session closes after the freeze: with its shell it would end the programs that the freeze is to name.
-  const frozen = await sandbox.freeze();
+  const frozen = await frozenOrNull(parts);
+  if (frozen === null) return { status: "refused" };
   try {
-    await session[Symbol.asyncDispose]();
-    const snapshot = await savedOrNull(parts, frozen, lease.snapshot);
-    if (snapshot === null) return await reopen(parts, frozen, state);
+    await closeSession(parts);
+    const saved = await savedOrNull(parts, frozen, lease.snapshot);
+    if (saved === null) return { status: "kept", ...(await reopen(parts, frozen, state)) };
     await commitParked(parts, {
-      snapshot,
+      snapshot: saved.snapshot,
+      workspace: saved.workspace,
       framework_state: state,
       processes_lost: frozen.lost?.count ?? null,
       commands_lost: [...(frozen.lost?.commands ?? [])],
@@ -44,7 +51,22 @@ export async function parkWorkspace(parts: ActorParts, used: { steps: number; wa
   }
 }
 
-async function savedOrNull({ deps, record }: ActorParts, frozen: Snapshot, base: Snapshot): Promise<Digest | null> {
+/** Null when the tier has no room for frozen files now; the sandbox is then as it was. */
+export async function frozenOrNull({ deps, record, sandbox }: ActorParts): Promise<Snapshot | null> {
+  try {
+    return await sandbox.freeze();
+  } catch (error) {
+    if (!(error instanceof GymError && error.retryable)) throw error;
+    deps.log.warn({ err: error, episodeId: record.episode_id }, "not frozen: the episode keeps its sandbox");
+    return null;
+  }
+}
+
+async function savedOrNull(
+  { deps, record }: ActorParts,
+  frozen: Snapshot,
+  base: Snapshot,
+): Promise<SavedWorkspace | null> {
   try {
     return await saveWorkspace(deps, base, frozen);
   } catch (error) {
@@ -53,14 +75,15 @@ async function savedOrNull({ deps, record }: ActorParts, frozen: Snapshot, base:
   }
 }
 
-async function reopen(parts: ActorParts, frozen: Snapshot, state: Json): Promise<Parked> {
+/** `frozen` may be released afterwards: the sandbox keeps what it stands on. */
+export async function reopen(parts: ActorParts, frozen: Snapshot, state: Json): Promise<Reopened> {
   const { deps, record, task, framework, meter } = parts;
   const owner = `${record.episode_id}-t${record.term}`;
   const sandbox = await deps.provider.open({ image: task.image, from: frozen, limits: task.limits, owner });
   try {
     const session = await openFramework(framework, record, task, meteredSandbox(sandbox, meter), state);
     const info = lostInfo(frozen.lost?.count ?? null, frozen.lost?.commands ?? []);
-    return { status: "kept", sandbox, session, info };
+    return { sandbox, session, info };
   } catch (error) {
     await sandbox.close();
     throw error;
@@ -69,6 +92,7 @@ async function reopen(parts: ActorParts, frozen: Snapshot, state: Json): Promise
 
 interface ParkedState {
   readonly snapshot: Digest;
+  readonly workspace: Digest;
   readonly framework_state: Json;
   readonly steps: number;
   readonly wall_used_ms: number;

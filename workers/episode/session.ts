@@ -11,6 +11,7 @@ import type { BaseLease } from "../bases.ts";
 import type { WorkerDeps } from "../deps.ts";
 import type { Journal } from "./journal.ts";
 import type { Meter } from "./meter.ts";
+import type { WorkspaceView } from "./workspace-view.ts";
 
 /** What one owner holds of a live episode. */
 export interface ActorParts {
@@ -23,6 +24,7 @@ export interface ActorParts {
   readonly sandbox: Sandbox;
   readonly session: FrameworkSession;
   readonly meter: Meter;
+  readonly view: WorkspaceView;
   /** What this episode has behind it, boot included; `info` is told with its next observation. */
   readonly start: {
     readonly nextSeq: number;
@@ -67,4 +69,13 @@ export function pinnedFramework(
     "version_changed",
     `framework ${id}@${version} reads its configuration differently here: its profile is not ${environment.framework_profile}`,
   );
+}
+
+/** A framework that cannot close its shell any more does not keep the episode from going on. */
+export async function closeSession({ deps, record, session }: ActorParts): Promise<void> {
+  try {
+    await session[Symbol.asyncDispose]();
+  } catch (error) {
+    deps.log.warn({ err: error, episodeId: record.episode_id }, "framework did not close");
+  }
 }

@@ -1,7 +1,7 @@
-import type { StepObserved } from "../../core/mail.ts";
+import type { StepObserved, StepRefusal } from "../../core/mail.ts";
 import type { OutputChunk } from "../../core/sandbox.ts";
 
-import type { StepMail } from "./conversation.ts";
+import type { Asker, StepMail } from "./conversation.ts";
 import type { ActorParts } from "./session.ts";
 
 /** Progress text of one notice. */
@@ -17,6 +17,20 @@ const notice = ({ deps, record, journal }: Teller) => ({
   term: record.term,
   cursor: journal.last,
 });
+
+/** Answers those that wait for a step. */
+export async function reply(
+  { deps, record }: Teller,
+  askers: readonly Asker[],
+  result: { observed: StepObserved } | { refused: StepRefusal },
+): Promise<void> {
+  const waiting = askers.filter((asker) => asker.server !== "");
+  await Promise.all(
+    waiting.map(({ server, correlation }) =>
+      deps.mailbox.toServer(server, { type: "reply", correlation, episode_id: record.episode_id, result }),
+    ),
+  );
+}
 
 /** Tells every server of a step's observation; those that asked have their own reply. */
 export async function announceObservation(teller: Teller, observed: StepObserved): Promise<void> {

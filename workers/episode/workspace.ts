@@ -1,7 +1,7 @@
 import { GymError } from "../../core/errors.ts";
 import type { Digest } from "../../core/ids.ts";
 import type { Sandbox, Snapshot, Submission } from "../../core/sandbox.ts";
-import { SubmissionBlob } from "../../core/submission.ts";
+import { SubmissionBlob, workspaceDigest } from "../../core/submission.ts";
 import type { WorkerDeps } from "../deps.ts";
 import { putSubmission } from "./ending.ts";
 
@@ -10,17 +10,33 @@ const MAX_PARKED_BYTES = 256 * 1024 * 1024;
 const MAX_PARKED_ENTRIES = 50_000;
 const UNPACK_TIMEOUT_MS = 60_000;
 
+export interface SavedWorkspace {
+  /** Blob of everything that differs from the base. */
+  readonly snapshot: Digest;
+  /** Of what differs in the workspace. */
+  readonly workspace: Digest;
+  /** Of the files in the blob. */
+  readonly bytes: number;
+}
+
 /**
  * Puts everything that `frozen` changed since its base into a blob, so that any worker that reaches the store can go on from
  * it. Null when it is too large.
  */
-export async function saveWorkspace(deps: WorkerDeps, base: Snapshot, frozen: Snapshot): Promise<Digest | null> {
+export async function saveWorkspace(
+  deps: WorkerDeps,
+  base: Snapshot,
+  frozen: Snapshot,
+): Promise<SavedWorkspace | null> {
   const changes = await deps.provider.export(base, frozen, {
     root: "/",
     maxBytes: MAX_PARKED_BYTES,
     maxEntries: MAX_PARKED_ENTRIES,
   });
-  return changes.ok ? putSubmission(deps, changes.value) : null;
+  if (!changes.ok) return null;
+  const snapshot = await putSubmission(deps, changes.value);
+  const bytes = changes.value.manifest.reduce((sum, entry) => sum + entry.size, 0);
+  return { snapshot, workspace: workspaceDigest(changes.value), bytes };
 }
 
 /** Makes a fresh sandbox over the base what it was when the workspace was saved. */

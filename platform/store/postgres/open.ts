@@ -1,8 +1,5 @@
-import type { BlobStore, Store } from "../../../core/store.ts";
-import type { BlobPlace } from "../../blob-place.ts";
+import type { Store } from "../../../core/store.ts";
 import type { Logger } from "../../log.ts";
-import { blobFiles } from "../blob-files.ts";
-import { blobObjects } from "../blob-objects.ts";
 import { withLargeEvents } from "../large-events.ts";
 import { adminRows } from "./admin-rows.ts";
 import { blobRows } from "./blob-rows.ts";
@@ -12,14 +9,11 @@ import { EventRows } from "./event-rows.ts";
 import { migrate } from "./migrations.ts";
 import { taskRows } from "./task-rows.ts";
 
-const largeBlobs = (place: BlobPlace): BlobStore =>
-  place.kind === "folder" ? blobFiles(place.dir) : blobObjects(place);
-
 export interface PostgresStoreOptions {
   /** `postgres://…` */
   readonly url: string;
-  /** Where every host finds large blobs. Null: in the database too. */
-  readonly blobs: BlobPlace | null;
+  /** A folder that every host sees, for large blobs. Null: they go to the database too. */
+  readonly blobsDir: string | null;
   readonly processId: string;
   readonly log: Logger;
   readonly now: () => number;
@@ -27,9 +21,9 @@ export interface PostgresStoreOptions {
   readonly patienceMs?: number | undefined;
 }
 
-/** The store of many hosts: everything in one PostgreSQL database, large blobs in a shared folder or bucket where there is one. */
+/** The store of many hosts: everything in one PostgreSQL database, large blobs in a shared folder where there is one. */
 export async function openPostgresStore(options: PostgresStoreOptions): Promise<Store> {
-  const { url, blobs: place, processId, log, now, patienceMs } = options;
+  const { url, blobsDir, processId, log, now, patienceMs } = options;
   const connection = new Connection({ url, processId, log, patienceMs });
   try {
     await migrate(connection);
@@ -41,7 +35,7 @@ export async function openPostgresStore(options: PostgresStoreOptions): Promise<
   }
   const episodes = new EpisodeRows(connection, now);
   const events = new EventRows(connection);
-  const blobs = blobRows({ connection, large: place === null ? null : largeBlobs(place) });
+  const blobs = blobRows({ connection, sharedDir: blobsDir });
   let closing: Promise<void> | null = null;
   const closeAll = async () => {
     await events.close();
@@ -52,7 +46,7 @@ export async function openPostgresStore(options: PostgresStoreOptions): Promise<
     return closing;
   };
   return {
-    createEpisode: (record, digest, maxOpen) => episodes.createEpisode(record, digest, maxOpen),
+    createEpisode: (record, digest) => episodes.createEpisode(record, digest),
     episode: (id) => episodes.episode(id),
     episodes: (filter, page) => episodes.episodes(filter, page),
     counts: (filter) => episodes.counts(filter),
