@@ -2,13 +2,10 @@ import type { SandboxProvider } from "../core/sandbox.ts";
 import { openContainers } from "./container/open.ts";
 import { FakeProvider } from "./fake/provider.ts";
 import { hostImage } from "./image-host.ts";
-import { storedImages } from "./image-store/records.ts";
+import { LightImages } from "./image-store/light-images.ts";
 import { buildLight } from "./light/build.ts";
-import { type LightOptions, LightProvider } from "./light/provider.ts";
+import type { LightOptions } from "./light/provider.ts";
 import { type ProviderLog, silentLog } from "./log.ts";
-
-/** Of one native host (light.h). */
-const MOST_IMAGES = 16;
 
 export interface ProviderOptions {
   /** "auto" is the strongest tier of this machine. */
@@ -37,11 +34,9 @@ export async function openProvider(options: ProviderOptions): Promise<SandboxPro
 /** Opens the light tier, with what a measurement or a test may set beside a service's options. */
 export async function openLight(
   options: Omit<ProviderOptions, "tier"> & Pick<LightOptions, "saturated">,
-): Promise<LightProvider> {
-  const binary = options.binary ?? (await buildLight(options.home));
-  const built = await storedImages(options.home);
-  const images = [await hostImage({ home: options.home }), ...built.slice(0, MOST_IMAGES - 1)];
-  const provider = new LightProvider({ log: silentLog, ...options, binary, images });
+): Promise<LightImages> {
+  const { home, binary = await buildLight(home) } = options;
+  const provider = new LightImages({ log: silentLog, ...options, binary, host: await hostImage({ home }) });
   await provider.reap();
   return provider;
 }

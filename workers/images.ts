@@ -1,5 +1,7 @@
 import { Engine } from "../docker/engine.ts";
-import { buildImage, collectImages, listImages } from "../docker/image-store/build.ts";
+import { buildImage } from "../docker/image-store/build.ts";
+import { collectImages } from "../docker/image-store/collect.ts";
+import { listRecords } from "../docker/image-store/records.ts";
 import { loadConfig } from "../platform/config.ts";
 
 /**
@@ -14,9 +16,9 @@ try {
     const engine = config.tier === "docker" ? new Engine(config.dockerHost) : null;
     say(await buildImage({ home: config.home, name, engine, onLog: (line) => void process.stderr.write(`${line}\n`) }));
   } else if (action === "list") {
-    for (const record of await listImages(config.home)) say(record);
+    for (const record of await listRecords(config.home)) say(record);
   } else if (action === "gc") {
-    for (const folder of await collectImages(config.home)) say({ removed: folder });
+    say(await collectImages({ home: config.home, engine: null, pinned: new Set(), highBytes: 0, lowBytes: 0 }));
   } else {
     process.stderr.write("usage: images build NAME | list | gc\n");
     process.exitCode = 2;

@@ -1,32 +1,80 @@
+import { readdir, readFile } from "node:fs/promises";
+import { join } from "node:path";
 import { GymError } from "../../core/errors.ts";
+import type { Digest } from "../../core/ids.ts";
 import type { ImageInfo } from "../../core/sandbox.ts";
+import type { FileTree } from "../../core/task.ts";
 import { findRuntimes } from "../container/runtimes.ts";
 import type { Engine } from "../engine.ts";
 import { buildLight } from "../light/build.ts";
 import { LightProvider } from "../light/provider.ts";
 import { silentLog } from "../log.ts";
-import { buildWithEngine } from "./engine-build.ts";
+import { definitionOfChain, type ImageSource, imageChain, imageSources } from "./definitions.ts";
+import { buildOne, lowestBase } from "./engine-build.ts";
 import { pinEngineImage, unpin } from "./engine-layers.ts";
-import { buildFromPackages, type PackageBuildOptions } from "./package-build.ts";
-import { definitionOf, type ImageRecord, listRecords, readRecord, removeUnused, saveRecord } from "./records.ts";
+import { buildFromPackages } from "./package-build.ts";
+import { definitionOf, type ImageRecord, listRecords, saveRecord, wholeRecord } from "./records.ts";
+import type { BuildContext } from "./run-logged.ts";
 
-export interface BuildImageOptions extends PackageBuildOptions {
+/** A task's own Dockerfile: enough for a compiler, too little to starve the machine. */
+const TASK_LIMITS = { memoryBytes: 4 * 1024 ** 3, timeoutMs: 20 * 60_000 };
+
+export interface BuildImageOptions extends BuildContext {
   /** Null: without an engine. */
   readonly engine: Engine | null;
+  /** True: also when its definition has not changed, for newer packages. */
+  readonly rebuild?: boolean;
+  /** True: the image is for the docker tier alone, so its layers need not be mountable here. */
+  readonly engineOnly?: boolean;
 }
 
 /**
- * Builds one of our own images, looks for its tools and records it for the light tier (and, with an engine, for the docker
- * tier as polygym/<name>). Workers that are open already see it after their next start.
+ * Builds one of our own images and those below it, looks for its tools and records it for the light tier (and, with an
+ * engine, for the docker tier as polygym/<name>). What is still as defined is kept.
  */
 export async function buildImage(options: BuildImageOptions): Promise<ImageRecord> {
-  const { engine, home, name } = options;
-  const before = await readRecord(home, name);
-  if (!engine) return await withRuntimes(home, await buildFromPackages(options));
-  const id = await buildWithEngine(engine, options);
-  const record = await withRuntimes(home, await pinEngineImage(engine, id, name));
-  if (before?.pin && before.pin !== record.pin) await unpin(engine, before.pin);
+  const { engine, home, rebuild = false } = options;
+  const chain = await imageChain(options.name);
+  let record: ImageRecord | null = null;
+  for (const [i, source] of chain.entries()) {
+    const definition = definitionOfChain(chain.slice(0, i + 1));
+    const known = await wholeRecord(home, source.name);
+    const isKept = known?.definition === definition && known.source === (engine ? "engine" : "packages");
+    if (isKept && !(rebuild && i === chain.length - 1)) {
+      options.onLog(`image ${source.name} is as defined`);
+      record = known;
+      continue;
+    }
+    const plan: { source: ImageSource; definition: Digest; below: ImageRecord | null } = {
+      source,
+      definition,
+      below: record,
+    };
+    const made: ImageRecord = engine ? await withEngine(engine, options, plan) : await buildFromPackages(options, plan);
+    record = await accept(options, made, known);
+  }
+  if (!record) throw new RangeError("an image's chain is empty");
   return record;
+}
+
+/** A task's own image. */
+export interface DockerfileBuild extends Omit<BuildImageOptions, "engine"> {
+  readonly engine: Engine;
+  /** The Dockerfile and what lies beside it. */
+  readonly files: FileTree;
+  readonly definition: Digest;
+}
+
+/** Builds an image from somebody else's Dockerfile, bounded, on the engine's own network. */
+export async function buildDockerfile(options: DockerfileBuild): Promise<ImageRecord> {
+  const { engine, home, name, files, definition } = options;
+  const known = await wholeRecord(home, name);
+  if (known?.definition === definition && !options.rebuild) return known;
+  for (const own of await ownBases(Buffer.from(files.get("Dockerfile")?.data ?? []).toString()))
+    await buildImage({ ...options, name: own, rebuild: false });
+  const build = { files, tag: `polygym/${name}`, limits: TASK_LIMITS, fresh: options.rebuild ?? false };
+  const id = await buildOne(engine, build, options);
+  return await accept(options, await pinned(engine, options, { reference: id, name, definition }), known);
 }
 
 /** Records an image that the engine has, for the light tier. */
@@ -35,23 +83,49 @@ export async function adoptImage(
   home: string,
   image: { reference: string; name: string },
 ): Promise<ImageRecord> {
-  return await withRuntimes(home, await pinEngineImage(engine, image.reference, image.name));
+  const context = { home, name: image.name, onLog: () => undefined };
+  const known = await wholeRecord(home, image.name);
+  return await accept({ ...context, engine }, await pinned(engine, context, { ...image, definition: null }), known);
 }
 
-/** What is built and whole. */
-export async function listImages(home: string): Promise<ImageRecord[]> {
-  return await listRecords(home);
+/** Names of ours that a Dockerfile stands on. */
+async function ownBases(dockerfile: string): Promise<string[]> {
+  const bases = dockerfile.matchAll(/^\s*FROM\s+(?:--\S+\s+)*polygym\/([a-z][a-z0-9-]*)/gim);
+  const named = new Set([...bases].map((match) => match[1]));
+  return (await imageSources()).map(({ name }) => name).filter((name) => named.has(name));
 }
 
-/** Removes layers that no image uses. Answers the freed folders. A worker that opened before an image was built anew may still use the old ones: stop it first. */
-export async function collectImages(home: string): Promise<string[]> {
-  return await removeUnused(home);
+async function withEngine(
+  engine: Engine,
+  options: BuildImageOptions,
+  { source, definition }: { source: ImageSource; definition: Digest },
+): Promise<ImageRecord> {
+  const base = source.from === null ? await lowestBase(engine, options, source) : `polygym/${source.from}`;
+  const tag = `polygym/${source.name}`;
+  const fresh = (options.rebuild ?? false) && source.name === options.name;
+  const build = { files: await folderFiles(source.folder), tag, base, network: "host", fresh } as const;
+  const id = await buildOne(engine, build, options);
+  return await pinned(engine, options, { reference: id, name: source.name, definition });
 }
 
-async function withRuntimes(home: string, record: ImageRecord): Promise<ImageRecord> {
-  const found = { ...record, runtimes: await probe(home, record) };
-  await saveRecord(home, found);
-  return found;
+async function pinned(
+  engine: Engine,
+  options: Pick<BuildImageOptions, "home" | "engineOnly">,
+  image: { reference: string; name: string; definition: Digest | null },
+): Promise<ImageRecord> {
+  const known = new Map(
+    (await listRecords(options.home)).flatMap(({ layers }) => layers).map(({ path, bytes }) => [path, bytes]),
+  );
+  return await pinEngineImage(engine, { ...image, known, engineOnly: options.engineOnly ?? false });
+}
+
+/** Records what was made, once a sandbox opens over it, and lets go of what it replaces. */
+async function accept(options: BuildImageOptions, made: ImageRecord, before: ImageRecord | null): Promise<ImageRecord> {
+  const { home, engine } = options;
+  const record = made.layers.length === 0 ? made : { ...made, runtimes: await probe(home, made) };
+  await saveRecord(home, record);
+  if (engine && before?.pin && before.pin !== record.pin) await unpin(engine, before.pin);
+  return record;
 }
 
 /** An image in which no sandbox opens is no image. */
@@ -63,8 +137,15 @@ async function probe(home: string, record: ImageRecord): Promise<ImageInfo["runt
     return await findRuntimes(sandbox);
   } catch (error) {
     const why = error instanceof Error ? error.message : String(error);
-    throw new GymError("sandbox_unavailable", `image ${record.name} was built, but no sandbox opens over it: ${why}`, {
+    throw new GymError("image_failed", `image ${record.name} was built, but no sandbox opens over it: ${why}`, {
       cause: error,
     });
   }
+}
+
+async function folderFiles(folder: string): Promise<FileTree> {
+  const files = new Map<string, { data: Uint8Array; mode: number }>();
+  for (const name of (await readdir(folder)).sort())
+    files.set(name, { data: await readFile(join(folder, name)), mode: 0o644 });
+  return files;
 }

@@ -2,8 +2,11 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import * as z from "zod";
 import { GymError } from "../../core/errors.ts";
+import { canonicalJson, type Digest, sha256 } from "../../core/ids.ts";
 
 const folder = join(import.meta.dirname, "../images");
+/** Changes when the way of building does. */
+const METHOD = 2;
 
 const Catalog = z.object({
   release: z.string().regex(/^[a-z]+$/),
@@ -28,7 +31,9 @@ export interface ImageSource {
   readonly release: string;
   /** Its own packages, without those of the images below. */
   readonly packages: readonly string[];
-  /** Holds the Dockerfile. */
+  /** Text of the Dockerfile. */
+  readonly dockerfile: string;
+  /** Holds both. */
   readonly folder: string;
 }
 
@@ -36,9 +41,11 @@ export async function imageSources(): Promise<ImageSource[]> {
   const { release, images } = Catalog.parse(JSON.parse(await readFile(join(folder, "catalog.json"), "utf8")));
   return await Promise.all(
     images.map(async (image) => {
-      const lines = (await readFile(join(folder, image.name, "packages.txt"), "utf8")).split("\n");
+      const own = join(folder, image.name);
+      const lines = (await readFile(join(own, "packages.txt"), "utf8")).split("\n");
       const packages = lines.map((line) => line.trim()).filter((line) => line !== "" && !line.startsWith("#"));
-      return { ...image, release, packages: z.array(PackageName).parse(packages), folder: join(folder, image.name) };
+      const dockerfile = await readFile(join(own, "Dockerfile"), "utf8");
+      return { ...image, release, packages: z.array(PackageName).parse(packages), dockerfile, folder: own };
     }),
   );
 }
@@ -58,4 +65,14 @@ export async function imageChain(name: string): Promise<ImageSource[]> {
     at = source.from;
   }
   return chain;
+}
+
+/** Of what an image is made from, those below it included: the same digest needs no new build. */
+export function definitionOfChain(chain: readonly ImageSource[]): Digest {
+  return sha256(
+    canonicalJson([
+      METHOD,
+      chain.map(({ name, release, packages, dockerfile }) => [name, release, packages, dockerfile]),
+    ]),
+  );
 }

@@ -1,6 +1,4 @@
 import { spawn } from "node:child_process";
-import { readdir, readFile } from "node:fs/promises";
-import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { Readable } from "node:stream";
 import { text } from "node:stream/consumers";
@@ -8,14 +6,20 @@ import { pack } from "tar-stream";
 import * as z from "zod";
 import { GymError } from "../../core/errors.ts";
 import { Digest } from "../../core/ids.ts";
+import type { FileTree } from "../../core/task.ts";
 import { type Engine, statusOf } from "../engine.ts";
-import { type ImageSource, imageChain } from "./definitions.ts";
-import { debianRoot, type PackageBuildOptions } from "./package-build.ts";
+import { debianRoot } from "./bootstrap.ts";
+import type { ImageSource } from "./definitions.ts";
+import { watchDisk } from "./disk-watch.ts";
+import { BUILD_MS, type BuildContext } from "./run-logged.ts";
 
-const BUILD_MS = 30 * 60_000;
 const PULL_MS = 5 * 60_000;
+/** Until the engine has taken the files of a build. */
+const BEGIN_MS = 2 * 60_000;
 const BASE = "debian:bookworm-slim";
 const LOCAL_BASE = "polygym/debian";
+/** Of a finished image, those below it included: data sets and toolchains fit, a disk filled on purpose does not. */
+const MOST_BYTES = 24 * 1024 ** 3;
 
 /** One line of the engine's progress. */
 const Progress = z.object({
@@ -24,67 +28,92 @@ const Progress = z.object({
   error: z.string().optional(),
 });
 
-/** Builds an image and those below it with the engine, from docker/images/<name>/Dockerfile. Answers its id. */
-export async function buildWithEngine(engine: Engine, options: PackageBuildOptions): Promise<Digest> {
-  let base = "";
-  let id: Digest | null = null;
-  for (const source of await imageChain(options.name)) {
-    if (source.from === null) base = await lowestBase(engine, options, source);
-    id = await buildOne(engine, { folder: source.folder, tag: `polygym/${source.name}`, base }, options);
-    base = `polygym/${source.name}`;
-  }
-  if (!id) throw new RangeError("an image's chain is empty");
-  return id;
-}
-
-/** A Dockerfile with its folder, e.g. of a task. */
+/** A Dockerfile with the files beside it, and nothing of this machine. */
 export interface EngineBuild {
-  readonly folder: string;
+  readonly files: FileTree;
   readonly tag: string;
   /** For `ARG BASE`. */
   readonly base?: string;
+  /** "host": the machine's network, for our own Dockerfiles alone. (Default: what the engine gives to containers) */
+  readonly network?: "host";
+  /** Does again what the engine has in its cache. */
+  readonly fresh?: boolean;
+  readonly limits?: { readonly memoryBytes: number; readonly timeoutMs: number };
 }
 
-/** The engine's cache decides what is done again. The build has the network of the machine. */
-export async function buildOne(engine: Engine, build: EngineBuild, options: PackageBuildOptions): Promise<Digest> {
-  const buildargs = build.base === undefined ? {} : { BASE: build.base };
-  const { signal, onLog } = options;
-  await engine.call(
-    `build image ${build.tag}`,
-    async (docker, limit) => {
-      const abortSignal = signal ? AbortSignal.any([signal, limit]) : limit;
-      const context = await folderArchive(build.folder);
-      const stream = await docker.buildImage(context, {
-        t: build.tag,
-        buildargs,
-        networkmode: "host",
-        rm: true,
-        forcerm: true,
-        abortSignal,
-      });
-      await follow(stream, onLog);
-    },
-    BUILD_MS,
-  );
+/** Builds with the engine. What the Dockerfile does wrong is `image_failed`. Answers the image's id. */
+export async function buildOne(engine: Engine, build: EngineBuild, context: BuildContext): Promise<Digest> {
+  const { memoryBytes, timeoutMs = BUILD_MS } = build.limits ?? {};
+  await using disk = await watchDisk(engine, MOST_BYTES);
+  const limits = memoryBytes === undefined ? {} : { memory: memoryBytes, memswap: memoryBytes };
+  const late = AbortSignal.timeout(timeoutMs);
+  const ends = [late, disk.full, ...(context.signal ? [context.signal] : [])];
+  const abortSignal = AbortSignal.any(ends);
+  const work = async (): Promise<string | null> => {
+    const options = {
+      t: build.tag,
+      ...(build.base === undefined ? {} : { buildargs: { BASE: build.base } }),
+      ...(build.network === undefined ? {} : { networkmode: build.network }),
+      ...limits,
+      nocache: build.fresh ?? false,
+      rm: true,
+      forcerm: true,
+      abortSignal,
+    };
+    const begin = `begin to build image ${build.tag}`;
+    const stream = await engine.call(begin, (docker) => docker.buildImage(archiveOf(build.files), options), BEGIN_MS);
+    return await untilAborted(follow(stream, context.onLog), abortSignal);
+  };
+  const failure = await work().catch((error: unknown) => {
+    context.signal?.throwIfAborted();
+    if (disk.full.aborted) return `it wrote more than ${MOST_BYTES} bytes`;
+    if (late.aborted) return `no end within ${timeoutMs / 60_000} minutes`;
+    // It read the Dockerfile and did not like it.
+    if (statusOf(error) === 400) return error instanceof Error ? error.message : "the engine refused it";
+    throw error;
+  });
+  if (failure !== null) throw buildFailure(context.name, failure);
   const found = await engine.call("look for the image", (docker) => docker.getImage(build.tag).inspect());
-  return Digest.parse(found.Id);
+  if (found.Size <= MOST_BYTES) return Digest.parse(found.Id);
+  await engine.call("remove an image", (docker) => docker.getImage(found.Id).remove({ force: true }));
+  throw buildFailure(context.name, `it has ${found.Size} bytes, at most ${MOST_BYTES} are allowed`);
+}
+
+/** A stream that is cut off does not end by itself. */
+async function untilAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
+  const { promise: aborted, reject } = Promise.withResolvers<never>();
+  const onAbort = (): void => reject(signal.reason);
+  signal.addEventListener("abort", onAbort, { once: true });
+  if (signal.aborted) onAbort();
+  try {
+    return await Promise.race([work, aborted]);
+  } finally {
+    signal.removeEventListener("abort", onAbort);
+  }
+}
+
+function buildFailure(name: string, why: string): GymError {
+  const unreachable = /pull access denied|manifest unknown|registry|no such host|dial tcp|TLS handshake/i.test(why);
+  const hint = unreachable ? "; its base image is not here and cannot be pulled: load it into the engine first" : "";
+  return new GymError("image_failed", `image ${name} was not built: ${why}${hint}`);
 }
 
 /** The distribution's own image where it is there or can be pulled, else a root file system from the package mirror. */
-async function lowestBase(engine: Engine, options: PackageBuildOptions, source: ImageSource): Promise<string> {
+export async function lowestBase(engine: Engine, context: BuildContext, source: ImageSource): Promise<string> {
   if (await hasImage(engine, BASE)) return BASE;
   if (await hasImage(engine, LOCAL_BASE)) return LOCAL_BASE;
   try {
-    await engine.call("pull the base image", async (docker) => follow(await docker.pull(BASE), options.onLog), PULL_MS);
-    return BASE;
+    const pulling = await engine.call("pull the base image", (docker) => docker.pull(BASE), PULL_MS);
+    const failure = await follow(pulling, context.onLog);
+    if (failure === null) return BASE;
+    context.onLog(failure);
   } catch (error) {
-    options.onLog(
-      `${error instanceof Error ? error.message : String(error)}; taking a root file system from the package mirror`,
-    );
+    context.onLog(error instanceof Error ? error.message : String(error));
   }
-  const [root = ""] = await debianRoot(options, source.release);
+  context.onLog(`${BASE} cannot be pulled: taking a root file system from the package mirror`);
+  const root = await debianRoot(context, source.release);
   const archive = spawn("tar", ["-C", root, "--numeric-owner", "--one-file-system", "-c", "."], {
-    stdio: ["ignore", "pipe", "inherit"],
+    stdio: ["ignore", "pipe", "ignore"],
   });
   await engine.call(
     "import the base image",
@@ -104,25 +133,23 @@ async function hasImage(engine: Engine, name: string): Promise<boolean> {
   }
 }
 
-/** Tells every line; an error in the stream is the build's failure. */
-async function follow(stream: NodeJS.ReadableStream, onLog: (line: string) => void): Promise<void> {
+/** Tells every line. Answers what the engine says has failed, or null. */
+async function follow(stream: NodeJS.ReadableStream, onLog: (line: string) => void): Promise<string | null> {
+  let failure: string | null = null;
   for await (const line of createInterface({ input: stream })) {
     if (line.trim() === "") continue;
     const { stream: said, status, error } = Progress.parse(JSON.parse(line));
-    if (error !== undefined) throw new GymError("sandbox_unavailable", `the build failed: ${error}`);
-    const words = (said ?? status ?? "").trimEnd();
+    failure ??= error ?? null;
+    const words = (error ?? said ?? status ?? "").trimEnd();
     if (words !== "") onLog(words);
   }
+  return failure;
 }
 
-/** Only plain files; a build context has no links. */
-async function folderArchive(folder: string): Promise<Readable> {
+/** Only plain files: a build context has no links. */
+function archiveOf(files: FileTree): Readable {
   const archive = pack();
-  for (const entry of await readdir(folder, { recursive: true, withFileTypes: true })) {
-    if (!entry.isFile()) continue;
-    const path = join(entry.parentPath, entry.name);
-    archive.entry({ name: path.slice(folder.length + 1) }, await readFile(path));
-  }
+  for (const [name, { data, mode }] of files) archive.entry({ name, mode }, Buffer.from(data));
   archive.finalize();
   return Readable.from(archive);
 }

@@ -3,7 +3,9 @@ import * as z from "zod";
 import { GymError } from "../../core/errors.ts";
 import { Digest } from "../../core/ids.ts";
 import { type Engine, statusOf } from "../engine.ts";
+import { folderBytes } from "./package-build.ts";
 import type { ImageRecord } from "./records.ts";
+import { SYSTEM_PATH } from "./run-logged.ts";
 
 /** Folders of one image below one mount that the native host takes, less the skeleton. */
 const MOST_LAYERS = 40;
@@ -11,6 +13,7 @@ const LABEL = "polygym.pin";
 
 const Inspected = z.object({
   Id: Digest,
+  Size: z.int(),
   Config: z.object({ Env: z.array(z.string()).nullish() }),
   GraphDriver: z.object({
     Name: z.string(),
@@ -18,35 +21,55 @@ const Inspected = z.object({
   }),
 });
 
+export interface PinRequest {
+  /** What the engine knows it by. */
+  readonly reference: string;
+  readonly name: string;
+  readonly definition: Digest | null;
+  /** What is known of layers that other images have, by path. */
+  readonly known: ReadonlyMap<string, number>;
+  /** True: an image whose layers cannot be mounted here is recorded without them, for the docker tier. */
+  readonly engineOnly: boolean;
+}
+
 /**
  * The folders of an engine's image, for the light tier to mount read-only, held by a container that is made and never
  * started: while it is there, the engine cannot remove the layers. Only for overlay storage on this machine.
  */
-export async function pinEngineImage(engine: Engine, reference: string, name: string): Promise<ImageRecord> {
+export async function pinEngineImage(engine: Engine, request: PinRequest): Promise<ImageRecord> {
+  const { reference, name, definition } = request;
   const found = Inspected.parse(
     await engine.call(`look for image ${reference}`, (docker) => docker.getImage(reference).inspect()),
   );
-  const { Name: driver, Data: data } = found.GraphDriver;
-  if (!engine.local || !driver.startsWith("overlay") || !data?.UpperDir)
-    throw new GymError(
-      "sandbox_unavailable",
-      `the layers of ${reference} cannot be mounted (storage ${driver}): use tier docker`,
-    );
-  const lowers = [data.UpperDir, ...(data.LowerDir ?? "").split(":").filter((path) => path !== "")];
-  if (lowers.length > MOST_LAYERS)
-    throw new GymError(
-      "sandbox_unavailable",
-      `${reference} has ${lowers.length} layers, at most ${MOST_LAYERS} can be mounted: flatten it`,
-    );
   const pin = await pinContainer(engine, found.Id);
-  for (const path of lowers)
-    await access(path).catch(() => {
-      throw new GymError("sandbox_unavailable", `layer ${path} of ${reference} is not on this machine`);
-    });
+  const lowers = await mountable(engine, found, request);
+  const layers = await Promise.all(
+    lowers.map(async (path) => ({ path, bytes: request.known.get(path) ?? (await folderBytes(path)) })),
+  );
   const env = (found.Config.Env ?? []).find((entry) => entry.startsWith("PATH="))?.slice("PATH=".length);
-  const path = env ?? "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-  return { name, digest: found.Id, createdAt: Date.now(), source: "engine", lowers, path, runtimes: {}, pin };
+  const head = { name, digest: found.Id, definition, createdAt: Date.now(), source: "engine" } as const;
+  return { ...head, layers, path: env ?? SYSTEM_PATH, runtimes: {}, pin };
 }
+
+async function mountable(engine: Engine, found: z.infer<typeof Inspected>, request: PinRequest): Promise<string[]> {
+  const { Name: driver, Data: data } = found.GraphDriver;
+  const why = (text: string): string[] => {
+    if (request.engineOnly) return [];
+    throw new GymError("image_failed", `the layers of ${request.reference} cannot be mounted: ${text}`);
+  };
+  if (!engine.local) return why("the engine is on another machine; use tier docker");
+  if (!driver.startsWith("overlay") || !data?.UpperDir) return why(`its storage is ${driver}; use tier docker`);
+  const lowers = [data.UpperDir, ...(data.LowerDir ?? "").split(":").filter((path) => path !== "")];
+  if (lowers.length > MOST_LAYERS) return why(`they are ${lowers.length}, at most ${MOST_LAYERS}; flatten it`);
+  for (const path of lowers) if (!(await isThere(path))) return why(`${path} is not on this machine`);
+  return lowers;
+}
+
+const isThere = (path: string): Promise<boolean> =>
+  access(path).then(
+    () => true,
+    () => false,
+  );
 
 /** Lets the engine remove the image's layers again. Idempotent. */
 export async function unpin(engine: Engine, pin: string): Promise<void> {

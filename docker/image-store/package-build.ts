@@ -1,150 +1,65 @@
-import { execFile, spawn } from "node:child_process";
-import { mkdir, rename, rm, stat } from "node:fs/promises";
+import { execFile } from "node:child_process";
+import { mkdir, readdir, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
-import { text } from "node:stream/consumers";
 import { promisify } from "node:util";
-import { GymError } from "../../core/errors.ts";
 import { canonicalJson, type Digest, sha256 } from "../../core/ids.ts";
-import { type ImageSource, imageChain } from "./definitions.ts";
-import { type ImageRecord, imageFolder, readRecord, saveRecord } from "./records.ts";
+import { debianRoot, requirePackageBuilds, there } from "./bootstrap.ts";
+import type { ImageSource } from "./definitions.ts";
+import { type ImageRecord, imageFolder } from "./records.ts";
+import { type BuildContext, runLogged, SYSTEM_PATH, unshared } from "./run-logged.ts";
 
 const run = promisify(execFile);
-const PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-const BUILD_MS = 30 * 60_000;
-/** Changes when the way of building does. */
-const METHOD = 1;
 
-export interface PackageBuildOptions {
-  readonly home: string;
-  readonly name: string;
-  readonly onLog: (line: string) => void;
-  readonly signal?: AbortSignal;
+export interface LayerPlan {
+  readonly source: ImageSource;
+  readonly definition: Digest;
+  /** The image below it; null for the lowest. */
+  readonly below: ImageRecord | null;
 }
 
 /**
- * Builds an image without an engine, from the packages that its Dockerfile names: a root file system by debootstrap, then
- * one layer per image of the chain. Layers are shared. Needs root, debootstrap and a mirror of the machine's own sources.
+ * Builds an image without an engine, from the packages that its Dockerfile names: one layer over the image below it, or over
+ * a root file system by debootstrap. Layers are shared. Needs root and a mirror of the machine's own sources.
  */
-export async function buildFromPackages(options: PackageBuildOptions): Promise<ImageRecord> {
-  if (process.geteuid?.() !== 0)
-    throw new GymError("sandbox_unavailable", "building an image without an engine needs root");
-  const chain = await imageChain(options.name);
-  let below = await debianRoot(options, chain[0]?.release ?? "");
-  let record: ImageRecord | null = null;
-  for (const source of chain) {
-    const known = await readRecord(options.home, source.name);
-    const isTop = source.name === options.name;
-    record = !isTop && known?.source === "packages" ? known : await buildLayer(options, source, below);
-    below = record.lowers;
-  }
-  if (!record) throw new RangeError("an image's chain is empty");
-  return record;
-}
-
-/** The distribution's smallest root, made once per release. */
-export async function debianRoot(options: PackageBuildOptions, release: string): Promise<readonly string[]> {
-  const target = join(options.home, "images", "debian", sha256(`${release}-${METHOD}`).slice(7, 23));
-  const root = join(target, "rootfs");
-  if (await there(root)) return [root];
-  const part = `${target}.${process.pid}`;
-  await mkdir(part, { recursive: true });
-  try {
-    const mirror = await packageMirror();
-    await logged(options, "debootstrap", ["--variant=minbase", release, join(part, "rootfs"), mirror]);
-    await run("sh", ["-c", 'rm -rf "$1"/var/cache/apt/archives/*.deb "$1"/var/log/*.log', "sh", join(part, "rootfs")], {
-      env: { PATH },
-    });
-    await rename(part, target);
-  } finally {
-    await rm(part, { recursive: true, force: true });
-  }
-  return [root];
-}
-
-async function buildLayer(
-  options: PackageBuildOptions,
-  source: ImageSource,
-  below: readonly string[],
-): Promise<ImageRecord> {
-  const folder = imageFolder(options.home, source.name);
+export async function buildFromPackages(context: BuildContext, plan: LayerPlan): Promise<ImageRecord> {
+  requirePackageBuilds();
+  const { source, definition } = plan;
+  const below = plan.below?.layers ?? (await rootLayers(context, source.release));
+  const folder = imageFolder(context.home, source.name);
+  await removeParts(folder);
   const part = join(folder, `part-${process.pid}`);
-  await rm(part, { recursive: true, force: true });
   await mkdir(part, { recursive: true });
   try {
-    const script = join(import.meta.dirname, "install.sh");
+    context.onLog(`installing ${source.packages.length} packages for image ${source.name}`);
     const folders = ["rootfs", "merged", "work"].map((name) => join(part, name));
-    const flags = [
-      "--mount",
-      "--pid",
-      "--fork",
-      "--kill-child",
-      script,
-      below.join(":"),
-      ...folders,
-      ...source.packages,
-    ];
-    const packages = await logged(options, "unshare", flags);
-    const digest: Digest = sha256(canonicalJson([METHOD, source.name, packages.trim().split("\n").sort()]));
+    const lowers = below.map(({ path }) => path).join(":");
+    const flags = unshared(join(import.meta.dirname, "install.sh"), [lowers, ...folders, ...source.packages]);
+    const packages = await runLogged(context, "setpriv", flags);
+    const digest = sha256(canonicalJson([definition, packages.trim().split("\n").sort()]));
     const target = join(folder, digest.slice(7, 23));
     for (const name of ["merged", "work"]) await rm(join(part, name), { recursive: true, force: true });
     if (!(await there(target))) await rename(part, target);
-    const path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-    const lowers = [join(target, "rootfs"), ...below];
-    const made = { name: source.name, digest, createdAt: Date.now(), source: "packages", lowers, path } as const;
-    const record: ImageRecord = { ...made, runtimes: {}, pin: null };
-    await saveRecord(options.home, record);
-    return record;
+    const own = { path: join(target, "rootfs"), bytes: await folderBytes(join(target, "rootfs")) };
+    const made = { name: source.name, digest, definition, createdAt: Date.now(), source: "packages" } as const;
+    return { ...made, layers: [own, ...below], path: SYSTEM_PATH, runtimes: {}, pin: null };
   } finally {
     await rm(part, { recursive: true, force: true });
   }
 }
 
-/** Where this machine gets its packages from. */
-async function packageMirror(): Promise<string> {
-  try {
-    const asked = await run("apt-get", ["indextargets", "--format", "$(SITE)", "Created-By: Packages"], {
-      env: { PATH },
-    });
-    const site = asked.stdout.split("\n").find((line) => line.endsWith("/debian") || line.endsWith("/debian/"));
-    if (site) return site;
-  } catch {
-    // not a machine with apt
-  }
-  throw new GymError(
-    "sandbox_unavailable",
-    "no mirror of Debian packages is known here: build the image with an engine",
-  );
+async function rootLayers(context: BuildContext, release: string): Promise<ImageRecord["layers"]> {
+  const root = await debianRoot(context, release);
+  return [{ path: root, bytes: await folderBytes(root) }];
 }
 
-/** Runs a program, tells its lines of error output, answers its output. */
-async function logged(options: PackageBuildOptions, program: string, args: readonly string[]): Promise<string> {
-  const limit = AbortSignal.timeout(BUILD_MS);
-  const signal = options.signal ? AbortSignal.any([options.signal, limit]) : limit;
-  const child = spawn(program, args, { env: { PATH }, stdio: ["ignore", "pipe", "pipe"], signal });
-  const ended = new Promise<number | null>((resolve, reject) => {
-    child.once("error", reject);
-    child.once("close", (code) => resolve(code));
-  });
-  let rest = "";
-  child.stderr.setEncoding("utf8").on("data", (chunk: string) => {
-    const lines = (rest + chunk).split("\n");
-    rest = lines.pop() ?? "";
-    for (const line of lines) options.onLog(line);
-  });
-  try {
-    const [output, code] = await Promise.all([text(child.stdout), ended]);
-    if (code !== 0)
-      throw new Error(`${program} ended with ${code}: ${rest}${program === "debootstrap" ? output.slice(-500) : ""}`);
-    return output;
-  } catch (error) {
-    const why = error instanceof Error ? error.message : String(error);
-    throw new GymError("sandbox_unavailable", `image ${options.name} was not built: ${why}`, { cause: error });
-  }
+/** What builds that were killed left. One image is built by one process at a time. */
+async function removeParts(folder: string): Promise<void> {
+  for (const name of await readdir(folder).catch(() => []))
+    if (name.startsWith("part-")) await rm(join(folder, name), { recursive: true, force: true });
 }
 
-async function there(path: string): Promise<boolean> {
-  return await stat(path).then(
-    () => true,
-    () => false,
-  );
+/** Of the files in it on this file system. */
+export async function folderBytes(folder: string): Promise<number> {
+  const { stdout } = await run("du", ["-sx", "--block-size=1", folder], { env: { PATH: SYSTEM_PATH } });
+  return Number.parseInt(stdout, 10);
 }

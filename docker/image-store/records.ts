@@ -1,19 +1,23 @@
-import { mkdir, readdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
-import { basename, dirname, join } from "node:path";
+import { mkdir, readdir, readFile, rename, rm, stat, utimes, writeFile } from "node:fs/promises";
+import { join } from "node:path";
 import * as z from "zod";
 import { Digest } from "../../core/ids.ts";
 import type { ImageDefinition } from "../light/image.ts";
 import { imageSkeleton } from "./skeleton.ts";
 
+export const ImageName = z.string().regex(/^[a-z][a-z0-9-]{0,30}$/);
+
 /** What is known about an image that was built, in `<home>/images/<name>/current.json`. */
-const ImageRecord = z.object({
-  name: z.string().regex(/^[a-z][a-z0-9-]{0,30}$/),
+export const ImageRecord = z.object({
+  name: ImageName,
   /** Of its content: the packages and versions in it, or the engine's id. */
   digest: Digest,
+  /** Of what it was made from; null when somebody else made it. */
+  definition: Digest.nullable(),
   createdAt: z.int(),
   source: z.enum(["packages", "engine"]),
-  /** Folders of its layers, topmost first. */
-  lowers: z.array(z.string().startsWith("/")).min(1),
+  /** Its layers, topmost first; none when only the engine can open it. */
+  layers: z.array(z.object({ path: z.string().startsWith("/"), bytes: z.int() })),
   path: z.string(),
   runtimes: z.record(z.string(), z.object({ path: z.string(), version: z.string() })),
   /** A container of the engine that was made and never started: it keeps the layers from being removed. */
@@ -31,53 +35,67 @@ export async function saveRecord(home: string, record: ImageRecord): Promise<voi
   const part = join(folder, `current.json.${process.pid}`);
   await writeFile(part, JSON.stringify(record));
   await rename(part, join(folder, "current.json"));
+  await touch(home, record.name);
 }
 
+/** Null when there is none, or one of another version. */
 export async function readRecord(home: string, name: string): Promise<ImageRecord | null> {
   const text = await readFile(join(imageFolder(home, name), "current.json"), "utf8").catch(() => null);
-  const parsed = text === null ? null : ImageRecord.safeParse(JSON.parse(text));
-  return parsed?.success ? parsed.data : null;
+  if (text === null) return null;
+  try {
+    return ImageRecord.parse(JSON.parse(text));
+  } catch {
+    return null;
+  }
+}
+
+/** The record, if its layers are still there. */
+export async function wholeRecord(home: string, name: string): Promise<ImageRecord | null> {
+  if (!ImageName.safeParse(name).success) return null;
+  const record = await readRecord(home, name);
+  return record !== null && (await allThere(record.layers.map(({ path }) => path))) ? record : null;
 }
 
 /** Every image that was built and whose layers are still there. */
 export async function listRecords(home: string): Promise<ImageRecord[]> {
   const names = await readdir(join(home, "images")).catch(() => []);
-  const records = await Promise.all(names.map((name) => readRecord(home, name)));
-  const whole = await Promise.all(records.map(async (record) => record !== null && (await allThere(record.lowers))));
-  const found = records.filter((record, i): record is ImageRecord => record !== null && whole[i] === true);
-  return found.sort((a, b) => (a.name < b.name ? -1 : 1));
+  const records = await Promise.all(names.map((name) => wholeRecord(home, name)));
+  return records.filter((record) => record !== null).sort((a, b) => (a.name < b.name ? -1 : 1));
 }
 
-/** For the light tier. Images that were built later are seen by the next provider. */
-export async function storedImages(home: string): Promise<ImageDefinition[]> {
-  return await Promise.all((await listRecords(home)).map((record) => definitionOf(home, record)));
+/** Takes the image out of the list, its layers stay. `putBack` undoes it. */
+export async function withdrawRecord(
+  home: string,
+  name: string,
+): Promise<{ putBack(): Promise<void>; forget(): Promise<void> }> {
+  const file = join(imageFolder(home, name), "current.json");
+  const aside = `${file}.withdrawn`;
+  await rename(file, aside);
+  return { putBack: () => rename(aside, file), forget: () => rm(aside, { force: true }) };
+}
+
+/** Says that the image was used now. */
+export async function touch(home: string, name: string): Promise<void> {
+  const file = join(imageFolder(home, name), "used");
+  const now = new Date();
+  await utimes(file, now, now).catch(() => writeFile(file, ""));
+}
+
+/** When it was last used, epoch ms. */
+export async function usedAt(home: string, record: ImageRecord): Promise<number> {
+  return await stat(join(imageFolder(home, record.name), "used")).then(
+    (found) => found.mtimeMs,
+    () => record.createdAt,
+  );
 }
 
 export async function definitionOf(home: string, record: ImageRecord): Promise<ImageDefinition> {
   return {
     info: { image: record.name, digest: record.digest, runtimes: record.runtimes },
     skeleton: await imageSkeleton(home),
-    mounts: [{ target: "", lowers: record.lowers, masks: [] }],
+    mounts: [{ target: "", lowers: record.layers.map(({ path }) => path), masks: [] }],
     path: record.path,
   };
-}
-
-/** Removes layers below `<home>/images` that no image uses any more; answers the freed folders. */
-export async function removeUnused(home: string): Promise<string[]> {
-  const records = await listRecords(home);
-  const used = new Set(records.flatMap((record) => record.lowers).map((lower) => dirname(lower)));
-  const removed: string[] = [];
-  for (const name of await readdir(join(home, "images"), { withFileTypes: true }).catch(() => [])) {
-    if (!name.isDirectory()) continue;
-    const folder = join(home, "images", name.name);
-    for (const layer of await readdir(folder)) {
-      const path = join(folder, layer);
-      if (!/^[0-9a-f]{16}$/.test(basename(path)) || used.has(path)) continue;
-      await rm(path, { recursive: true, force: true });
-      removed.push(path);
-    }
-  }
-  return removed;
 }
 
 async function allThere(folders: readonly string[]): Promise<boolean> {
