@@ -61,8 +61,11 @@ export class LightImages implements SandboxProvider {
   }
 
   async release(snapshot: Snapshot): Promise<void> {
-    const provider = snapshot.image === "host" ? this.#host : this.#opened.get(snapshot.imageDigest)?.provider;
-    await provider?.release(snapshot);
+    await this.#holder(snapshot)?.release(snapshot);
+  }
+
+  holds(snapshot: Snapshot): boolean {
+    return this.#holder(snapshot)?.holds(snapshot) ?? false;
   }
 
   async reap(): Promise<number> {
@@ -84,6 +87,7 @@ export class LightImages implements SandboxProvider {
     return {
       sandboxes: all.reduce((sum, { sandboxes }) => sum + sandboxes, 0),
       snapshots: all.reduce((sum, { snapshots }) => sum + snapshots, 0),
+      snapshotBytes: all.reduce((sum, { snapshotBytes }) => sum + snapshotBytes, 0),
     };
   }
 
@@ -100,6 +104,10 @@ export class LightImages implements SandboxProvider {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close();
+  }
+
+  #holder(snapshot: Snapshot): LightProvider | undefined {
+    return snapshot.image === "host" ? this.#host : this.#opened.get(snapshot.imageDigest)?.provider;
   }
 
   #providers(): LightProvider[] {
