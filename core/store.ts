@@ -43,6 +43,8 @@ export interface RecordGuard {
   readonly term: number;
   /** (Default: any state but done) */
   readonly states?: readonly EpisodeState[];
+  /** (Default: any owner) */
+  readonly worker?: string;
 }
 
 /** Fields an owner may set. `updated_at` is the store's. */

@@ -10,13 +10,15 @@ import { combineRewards } from "../verifiers/combine.ts";
 import type { BaseLease } from "./bases.ts";
 import { appendEnd, completeLog } from "./closing.ts";
 import type { WorkerDeps } from "./deps.ts";
-import { notifyState } from "./episode/ending.ts";
+import { endUnjudged, notifyState } from "./episode/ending.ts";
 import { Journal } from "./episode/journal.ts";
 import { loadSubmission } from "./episode/workspace.ts";
 import { pinnedTask } from "./pinned-task.ts";
 
 /** Runs of a verifier that broke by our own failure before its verdict is `error`. */
 const MAX_ATTEMPTS = 2;
+/** Judges that did not live to their verdict, or whose jobs were lost, before it is given up: more than a bad day of Redis. */
+const MAX_LOST_JUDGES = 5;
 
 /**
  * Judges one ended episode by all its verifiers and commits its reward. Done twice (a lost worker, a stalled job) it adds
@@ -27,16 +29,33 @@ export async function verifyEpisode(
   job: Extract<VerifyJob, { kind: "episode" }>,
   signal: AbortSignal,
 ): Promise<void> {
-  const taken = await deps.store.update(
-    job.episode_id,
-    { term: job.term, states: ["verifying"] },
-    { worker: deps.workerId },
-  );
+  const taken = await takeVerification(deps, job);
   if (taken === null) return completeJournal(deps, job);
   const { journal } = await Journal.resume(deps.store, taken.episode_id, taken.term);
+  if (taken.lost_terms >= MAX_LOST_JUDGES) return quarantine(deps, taken, journal);
   const verdicts = await judgeRecord(deps, taken, journal, signal);
   signal.throwIfAborted();
   await commitReward(deps, taken, journal, verdicts);
+}
+
+/** Null: it is not to be judged under this term any more. A former judge that did not live to its verdict is counted. */
+async function takeVerification(
+  { store, workerId }: WorkerDeps,
+  { episode_id, term }: Extract<VerifyJob, { kind: "episode" }>,
+): Promise<EpisodeRecord | null> {
+  const found = await store.episode(episode_id);
+  if (found === null) return null;
+  const lost = found.worker !== null && found.worker !== workerId;
+  const guard = { term, states: ["verifying"] } as const;
+  return store.update(episode_id, guard, { worker: workerId, lost_terms: found.lost_terms + (lost ? 1 : 0) });
+}
+
+/** What ends every worker that judges it is judged no more. */
+async function quarantine(deps: WorkerDeps, record: EpisodeRecord, journal: Journal): Promise<void> {
+  const message = `${record.lost_terms} workers in a row died while they judged it`;
+  const failure = { code: "verifier_failed", stage: "verify", message };
+  await endUnjudged({ deps, record, journal }, "verifier_failed", failure);
+  deps.log.warn({ episodeId: record.episode_id, lost: record.lost_terms }, "verification ended: its workers die");
 }
 
 /** A worker that died between the reward and its events left the trajectory open: say its end from the record. */
@@ -74,11 +93,19 @@ async function judgeRecord(
         ? await judgeOne(deps, { ...inputs, ...frame }, signal)
         : errorVerdict(frame, inputs.error, 0, "none");
     signal.throwIfAborted();
+    await stillJudges(deps, record);
     if (await deps.store.addVerdict(record.episode_id, verdict))
       await journal.append({ type: "verdict.recorded", verdict });
     verdicts.push(verdict);
   }
   return verdicts;
+}
+
+/** A judge that was held up may have been replaced: what it found then counts no more. */
+async function stillJudges({ store, workerId }: WorkerDeps, { episode_id, term }: EpisodeRecord): Promise<void> {
+  const now = await store.episode(episode_id);
+  if (now?.worker !== workerId || now.state !== "verifying" || now.term !== term)
+    throw new GymError("stale_term", `${episode_id} is judged by ${now?.worker ?? "nobody"} now`);
 }
 
 type Inputs =
@@ -208,7 +235,7 @@ async function commitReward(
   const isMasked = record.on_replay_mismatch === "mask" && record.flags.includes(REPLAY_MISMATCH);
   const done = await deps.store.update(
     record.episode_id,
-    { term: record.term, states: ["verifying"] },
+    { term: record.term, states: ["verifying"], worker: deps.workerId },
     {
       state: "done",
       outcome,

@@ -220,7 +220,8 @@ export class EpisodeTable implements EpisodeStore {
       if (row === undefined) return null;
       const record = recordOf(row);
       const allowed = guard.states === undefined ? record.state !== "done" : guard.states.includes(record.state);
-      if (record.term !== guard.term || !allowed) return null;
+      const owned = guard.worker === undefined || record.worker === guard.worker;
+      if (record.term !== guard.term || !allowed || !owned) return null;
       const next: EpisodeRecord = { ...record, ...patch, updated_at: this.#now() };
       this.replace(next);
       return { record: next, ended: next.state === "done" && record.state !== "done", digest: String(row.body_digest) };

@@ -104,6 +104,7 @@ export async function handOver(
       submission: digest,
       reward_status: "pending",
       worker: null,
+      lost_terms: 0,
     },
   );
   if (updated === null)

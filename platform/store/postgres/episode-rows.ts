@@ -157,7 +157,8 @@ export class EpisodeRows implements EpisodeStore {
   update(id: EpisodeId, guard: RecordGuard, patch: EpisodePatch): Promise<EpisodeRecord | null> {
     return this.#change(id, (record) => {
       const allowed = guard.states === undefined ? record.state !== "done" : guard.states.includes(record.state);
-      return record.term === guard.term && allowed ? { ...record, ...patch } : null;
+      const owned = guard.worker === undefined || record.worker === guard.worker;
+      return record.term === guard.term && allowed && owned ? { ...record, ...patch } : null;
     });
   }
 

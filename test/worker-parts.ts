@@ -1,0 +1,53 @@
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { pino } from "pino";
+import { FakeProvider } from "../docker/fake/provider.ts";
+import { openSharedCatalog } from "../environments/tasks/shared-catalog.ts";
+import { openMailbox } from "../platform/mailbox.ts";
+import { openQueues } from "../platform/queues.ts";
+import { connectRedis, type Redis } from "../platform/redis.ts";
+import { openStore } from "../platform/store/open.ts";
+import { Bases } from "../workers/bases.ts";
+import type { WorkerDeps } from "../workers/deps.ts";
+import { openTestRedis } from "./test-redis.ts";
+
+export interface WorkerParts extends AsyncDisposable {
+  readonly deps: WorkerDeps;
+  readonly redis: Redis;
+}
+
+/** The parts of worker `worker_a`, with a store and a Redis of their own and nothing in its catalogs. */
+export async function openWorkerParts(): Promise<WorkerParts> {
+  const server = await openTestRedis();
+  const redis = connectRedis(server.url);
+  const queues = openQueues({ url: server.url });
+  const dir = await mkdtemp(join(tmpdir(), "worker-parts-"));
+  const log = pino({ level: "silent" });
+  const store = await openStore({ url: null, dir, processId: "worker_a", log });
+  const provider = new FakeProvider();
+  const deps: WorkerDeps = {
+    workerId: "worker_a",
+    store,
+    queues,
+    mailbox: openMailbox({ redis, blobs: store }),
+    provider,
+    bases: new Bases(provider),
+    tasks: openSharedCatalog({ home: dir, store }),
+    frameworks: [],
+    verifiers: [],
+    policies: [],
+    saving: { steps: 20, ms: 300_000 },
+    log,
+  };
+  return {
+    deps,
+    redis,
+    [Symbol.asyncDispose]: async () => {
+      await Promise.all([store.close(), queues.close()]);
+      redis.disconnect();
+      await server[Symbol.asyncDispose]();
+      await rm(dir, { recursive: true, force: true });
+    },
+  };
+}
