@@ -41,7 +41,7 @@ export interface MailboxOptions {
   readonly blobs: BlobStore;
 }
 
-/** Writes letters. Each call resolves when Redis has them. */
+/** Writes letters. Each call resolves when Redis has them, and throws GymError `queue_failed` when it takes none. */
 export function openMailbox({ redis, blobs }: MailboxOptions): Mailbox {
   let servers: { ids: string[]; at: number } = { ids: [], at: Number.NEGATIVE_INFINITY };
   const send = async (keys: readonly string[], mail: WorkerMail | ServerMail) => {
@@ -49,7 +49,7 @@ export function openMailbox({ redis, blobs }: MailboxOptions): Mailbox {
     const field = text.length > MOST_INLINE_BYTES ? ["blob", await blobs.putBlob(Buffer.from(text))] : ["mail", text];
     const pipeline = redis.pipeline();
     for (const key of keys) pipeline.xadd(key, "MAXLEN", "~", MAX_LETTERS, "*", ...field).pexpire(key, EXPIRE_MS);
-    for (const [error] of (await pipeline.exec()) ?? []) if (error !== null) throw error;
+    for (const [error] of (await pipeline.exec()) ?? []) if (error !== null) throw notTaken(error);
   };
   return {
     toWorker: (worker, mail) => send([mailboxKey("worker", worker)], mail),
@@ -66,6 +66,9 @@ export function openMailbox({ redis, blobs }: MailboxOptions): Mailbox {
     close: async () => undefined,
   };
 }
+
+const notTaken = (cause: Error): GymError =>
+  new GymError("queue_failed", `Redis did not take a letter: ${cause.message}`, { retryable: true, cause });
 
 export interface ReadOptions<K extends MailKind> {
   readonly url: string;

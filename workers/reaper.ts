@@ -23,12 +23,13 @@ export interface ReaperView {
 
 /**
  * Which workers live. An empty Redis forgets everybody for a moment: who was heard of a little while ago and is not known
- * to be dead still counts.
+ * to be dead still counts. After a time without news (Redis was away, or took nothing) everybody has as long again to be heard.
  */
 export class WorkerCensus {
   readonly #self: string;
   readonly #redis: Redis;
   readonly #seenAt = new Map<string, number>();
+  #takenAt = 0;
 
   constructor(redis: Redis, self: string) {
     this.#redis = redis;
@@ -37,7 +38,10 @@ export class WorkerCensus {
 
   async take(now = Date.now()): Promise<void> {
     this.#seenAt.set(this.#self, now);
-    for (const { id } of await presences(this.#redis, "worker")) this.#seenAt.set(id, now);
+    const heard = (await presences(this.#redis, "worker")).map(({ id }) => id);
+    const blind = now - this.#takenAt > SILENT_MS || !heard.includes(this.#self);
+    for (const id of blind ? [...heard, ...this.#seenAt.keys()] : heard) this.#seenAt.set(id, now);
+    this.#takenAt = now;
     for (const id of await knownDead(this.#redis, [...this.#seenAt.keys()])) this.#seenAt.delete(id);
     for (const [id, at] of this.#seenAt) if (now - at > SILENT_MS) this.#seenAt.delete(id);
   }

@@ -14,7 +14,13 @@ afterEach(() => parts[Symbol.asyncDispose]());
 
 async function judge(over: Partial<EpisodeRecord>): Promise<EpisodeRecord | null> {
   const { store } = parts.deps;
-  const record = sampleRecord({ state: "verifying", term: 1, worker: "worker_gone", stop_reason: "submitted", ...over });
+  const record = sampleRecord({
+    state: "verifying",
+    term: 1,
+    worker: "worker_gone",
+    stop_reason: "submitted",
+    ...over,
+  });
   await store.createEpisode(record, SAMPLE_BODY);
   await resumeFromBirth(store, record);
   const job: Extract<VerifyJob, { kind: "episode" }> = { kind: "episode", episode_id: record.episode_id, term: 1 };

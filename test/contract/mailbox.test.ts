@@ -184,3 +184,15 @@ test("a process that stopped speaking is forgotten when its time is over", async
   expect((await presences(redis, "worker")).map((p) => p.id)).toEqual(["worker_b"]);
   expect(await redis.smembers("presence:workers")).toEqual(["worker_b"]);
 });
+
+test("a Redis that is full refuses letters as a failure of the queue, and takes them again when it has room", async () => {
+  await redis.config("SET", "maxmemory", "1");
+  await expect(mailbox.toServer("server_a", letter(1))).rejects.toMatchObject({
+    code: "queue_failed",
+    retryable: true,
+  });
+  await redis.config("SET", "maxmemory", "0");
+  await mailbox.toServer("server_a", letter(2));
+  const got = read("server_a");
+  await vi.waitFor(() => expect(got).toEqual([letter(2)]), DEADLINE);
+});

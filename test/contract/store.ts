@@ -187,7 +187,9 @@ export function storeContract(name: string, openSpace: () => Promise<StoreSpace>
       const { episode_id: id } = await create();
       await store.grantTerm(id, "worker_a", 0);
       expect(await other.update(id, { term: 1, worker: "worker_b" }, { state: "ready" })).toBeNull();
-      expect(await other.update(id, { term: 1, worker: "worker_a" }, { state: "ready" })).toMatchObject({ state: "ready" });
+      expect(await other.update(id, { term: 1, worker: "worker_a" }, { state: "ready" })).toMatchObject({
+        state: "ready",
+      });
     });
 
     test("names episodes that ended until their logs are said to be closed", async () => {

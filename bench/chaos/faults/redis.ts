@@ -8,7 +8,8 @@ const WEATHER_MS = 6_000;
 /** Longer than the silence (15 s) after which a connection is opened again. */
 const HALF_OPEN_MS = 17_000;
 const SLEEP_S = 6;
-const FULL_MS = 4_000;
+/** Longer than the silence after which a worker counts as lost: nobody can say that it lives. */
+const FULL_MS = 12_000;
 
 /** Redis ends and comes back after a while, with or without its files. */
 const outage = (name: string, how: "SIGTERM" | "SIGKILL", awayMs: number, files: "kept" | "erased"): Fault => ({
