@@ -4,6 +4,7 @@ import { addBench } from "./commands/bench.ts";
 import { addDemo } from "./commands/demo.ts";
 import { addDoctor } from "./commands/doctor.ts";
 import { addEpisode } from "./commands/episode.ts";
+import { addImage } from "./commands/image.ts";
 import { addImport } from "./commands/import.ts";
 import { addQueue } from "./commands/queue.ts";
 import { addRun } from "./commands/run.ts";
@@ -63,6 +64,7 @@ export function buildProgram({ signal }: Interruption): ProgramRun {
     addTop,
     addQueue,
     addImport,
+    addImage,
     addValidate,
     addBench,
     addToken,

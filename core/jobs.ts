@@ -1,8 +1,8 @@
 import * as z from "zod";
-import { Digest, EpisodeId, JobId } from "./ids.ts";
+import { Digest, EpisodeId, JobId, TaskId } from "./ids.ts";
 
 /** BullMQ queues. BullMQ is transport: the store's record is the truth (runtime.md §2). */
-export const QUEUE_NAMES = ["episode", "verify", "import", "validation"] as const;
+export const QUEUE_NAMES = ["episode", "verify", "import", "validation", "build"] as const;
 export type QueueName = (typeof QUEUE_NAMES)[number];
 
 /** One job = one live episode. Job id `<episode_id>-t<term>`: `term` is the one that the worker asks for. */
@@ -45,3 +45,24 @@ export const ValidationJob = z.object({
   verifiers: z.array(z.string()).nullable(),
 });
 export type ValidationJob = z.infer<typeof ValidationJob>;
+
+/** Work on the images of one machine. `store` says which: workers of others leave it. */
+export const BuildJob = z.discriminatedUnion("kind", [
+  z.object({
+    kind: z.literal("build"),
+    job_id: JobId,
+    store: z.string(),
+    image: z.string(),
+    /** Whose Dockerfile it is; null for one of our own. */
+    task: z.object({ id: TaskId, version: Digest }).nullable(),
+    rebuild: z.boolean(),
+  }),
+  z.object({
+    kind: z.literal("collect"),
+    job_id: JobId,
+    store: z.string(),
+    /** Null: what the watermarks say. */
+    keep_bytes: z.int().min(0).nullable(),
+  }),
+]);
+export type BuildJob = z.infer<typeof BuildJob>;

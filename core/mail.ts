@@ -1,6 +1,7 @@
 import * as z from "zod";
 import { EpisodeState, StopReason } from "./episode.ts";
 import { EpisodeId } from "./ids.ts";
+import { ImagePresence } from "./images.ts";
 import { Json } from "./json.ts";
 import { Action, Observation, StepTokens } from "./messages.ts";
 
@@ -99,6 +100,8 @@ export const Presence = z.object({
   tier: z.string().nullable(),
   /** Worker: what the image `host` offers here; a task that needs more is unavailable. */
   runtimes: z.array(z.string()),
+  /** Worker: what it can build. */
+  images: ImagePresence.optional(),
   rss_bytes: z.int(),
   loop_p99_ms: z.number(),
 });

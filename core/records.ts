@@ -18,8 +18,8 @@ export const TokenRecord = z.object({
 });
 export type TokenRecord = z.infer<typeof TokenRecord>;
 
-export const BACKGROUND_KINDS = ["import", "validation"] as const;
-/** An import or a validation: `POST` starts it, `GET …/{job_id}?wait_s=` polls it. */
+export const BACKGROUND_KINDS = ["import", "validation", "build"] as const;
+/** An import, a validation or work on images: `POST` starts it, `GET …/{job_id}?wait_s=` polls it. */
 export const BackgroundJob = z.object({
   job_id: JobId,
   kind: z.enum(BACKGROUND_KINDS),

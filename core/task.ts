@@ -52,7 +52,8 @@ export const TaskToml = z.looseObject({
     split: Split.default("train"),
     /** Near-duplicates and tasks of one repository share a cluster; a split never cuts one. (Default: the task's id) */
     cluster: z.string().optional(),
-    image: z.string().default("host"),
+    /** (Default: what `environment/Dockerfile` makes, else "host") */
+    image: z.string().optional(),
     /** Names of {@link ImageInfo.runtimes} that the task needs; one missing makes it unavailable. */
     runtimes: z.array(z.string()).default([]),
     /** A command run once in the base with `bash -c`, before anybody sees it. */
@@ -116,6 +117,8 @@ export interface Task {
   readonly kind: TaskKind;
   readonly language: TaskLanguage;
   readonly image: string;
+  /** What its own image is built from: `environment/` with a Dockerfile, by its digest; null for any other image. */
+  readonly context: { readonly files: FileTree; readonly digest: Digest } | null;
   readonly runtimes: readonly string[];
   /** What the policy is told; the same text in every framework, for every verifier. */
   readonly instruction: string;

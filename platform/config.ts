@@ -14,7 +14,11 @@ const SYSTEM_FOLDERS = ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/
 const STORE_URL = /^postgres(ql)?:\/\/./;
 const STORE_HINT = "must begin with postgres://";
 
+const GIB = 1024 ** 3;
+
 const count = z.coerce.number().int().min(1).max(4096);
+
+const gib = z.coerce.number().min(0).max(1_000_000);
 
 /** What can be set, by its name in `polygym.toml`; in the environment `POLYGYM_` and the name in capitals. */
 const Settings = z.strictObject({
@@ -68,6 +72,8 @@ const Settings = z.strictObject({
     .nullable()
     .default(null)
     .describe("unix:///path or tcp://host:port of the engine of tier docker [DOCKER_HOST, else the usual socket]"),
+  images_high_gib: gib.default(40).describe("above so much, images that nothing uses are removed"),
+  images_low_gib: gib.default(30).describe("until so much is left"),
   log_level: z.enum(["fatal", "error", "warn", "info", "debug", "trace", "silent"]).default("info"),
   process_id: z.string().min(1).max(96).nullable().default(null),
   url: z.string().min(1).nullable().default(null).describe("of the service that clients talk to"),
@@ -114,6 +120,9 @@ export interface Config {
   readonly tier: Settings["sandbox"];
   /** Engine of tier docker; null: what every docker client would take. */
   readonly dockerHost: string | null;
+  /** Watermarks of the images below `home`. */
+  readonly imagesHighBytes: number;
+  readonly imagesLowBytes: number;
   readonly logLevel: Settings["log_level"];
   /** Fresh per start of a process. */
   readonly processId: string;
@@ -170,6 +179,8 @@ export function loadConfig(
     saveEveryS: settings.save_every_s,
     tier: settings.sandbox,
     dockerHost: settings.docker_host,
+    imagesHighBytes: settings.images_high_gib * GIB,
+    imagesLowBytes: settings.images_low_gib * GIB,
     logLevel: settings.log_level,
     processId: settings.process_id ?? newProcessId(overrides.kind ?? "server"),
     url: settings.url,
@@ -261,6 +272,8 @@ export function processEnvironment(config: Config): Record<string, string> {
     POLYGYM_SAVE_EVERY_S: String(config.saveEveryS),
     POLYGYM_SANDBOX: config.tier,
     POLYGYM_DOCKER_HOST: config.dockerHost ?? undefined,
+    POLYGYM_IMAGES_HIGH_GIB: String(config.imagesHighBytes / GIB),
+    POLYGYM_IMAGES_LOW_GIB: String(config.imagesLowBytes / GIB),
     POLYGYM_LOG_LEVEL: config.logLevel,
     POLYGYM_PROCESS_ID: config.processId,
   };

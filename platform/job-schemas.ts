@@ -1,10 +1,11 @@
-import { EpisodeJob, ImportJob, type QueueName, ValidationJob, VerifyJob } from "../core/jobs.ts";
+import { BuildJob, EpisodeJob, ImportJob, type QueueName, ValidationJob, VerifyJob } from "../core/jobs.ts";
 
 export interface JobOf {
   episode: EpisodeJob;
   verify: VerifyJob;
   import: ImportJob;
   validation: ValidationJob;
+  build: BuildJob;
 }
 
 /** What a job of each queue carries. Never a secret: Redis and the dashboard show it. */
@@ -13,4 +14,5 @@ export const jobSchemas: { readonly [Q in QueueName]: { parse(value: unknown): J
   verify: VerifyJob,
   import: ImportJob,
   validation: ValidationJob,
+  build: BuildJob,
 };

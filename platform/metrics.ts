@@ -25,6 +25,9 @@ export interface Metrics {
   readonly workers: Gauge<"state">;
   readonly sandboxes: Gauge<"tier" | "host">;
   readonly snapshotBytes: Gauge<"tier" | "host">;
+  readonly images: Gauge<"host">;
+  readonly imageBytes: Gauge<"host">;
+  readonly imageBuilds: Gauge<"host" | "state">;
   readonly sandboxBootSeconds: Histogram;
   /** 99th percentile of the last seconds. */
   readonly loopLagSeconds: Gauge<"process">;
@@ -64,6 +67,11 @@ export function openMetrics(): Metrics {
     workers: gauge("workers", "Live workers", ["state"]),
     sandboxes: gauge("sandboxes", "Open sandboxes", ["tier", "host"]),
     snapshotBytes: gauge("snapshot_bytes", "Held by frozen states of sandboxes", ["tier", "host"]),
+    images: gauge("images", "Images that lie on a machine", ["host"]),
+    imageBytes: gauge("image_bytes", "Bytes of the images on a machine, shared layers counted once per image", [
+      "host",
+    ]),
+    imageBuilds: gauge("image_builds", "Latest builds of images by state", ["host", "state"]),
     sandboxBootSeconds: histogram("sandbox_boot_seconds", "Time from a granted term to an opened sandbox", {
       labelNames: [],
       buckets: BOOT_SECONDS,

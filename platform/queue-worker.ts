@@ -1,4 +1,4 @@
-import { type Job, Worker } from "bullmq";
+import { DelayedError, type Job, Worker } from "bullmq";
 import type { QueueName } from "../core/jobs.ts";
 import { type JobOf, jobSchemas } from "./job-schemas.ts";
 import type { Logger } from "./log.ts";
@@ -33,6 +33,17 @@ export type JobHandler<Q extends QueueName> = (
   signal: AbortSignal,
   meta: { jobId: string },
 ) => Promise<void>;
+
+/** Thrown by a handler whose job cannot run yet: it gives its place up and is taken again after `ms`, or when woken. */
+export class PostponeError extends Error {
+  override readonly name = "PostponeError";
+  readonly ms: number;
+
+  constructor(why: string, ms: number) {
+    super(why);
+    this.ms = ms;
+  }
+}
 
 export interface QueueWorker {
   /** Jobs that run here now. */
@@ -112,7 +123,7 @@ class WatchedWorker<Q extends QueueName> implements QueueWorker {
 
   #open(): Worker {
     const { queue, log, processId } = this.#options;
-    const worker: Worker = new Worker(queue, (job: Job) => this.#run(job, worker), {
+    const worker: Worker = new Worker(queue, (job: Job, token) => this.#run(job, worker, token), {
       connection: this.#redis,
       concurrency: this.#room(),
       lockDuration: LOCK_MS,
@@ -128,7 +139,7 @@ class WatchedWorker<Q extends QueueName> implements QueueWorker {
     return worker;
   }
 
-  async #run(job: Job, worker: Worker): Promise<void> {
+  async #run(job: Job, worker: Worker, token: string | undefined): Promise<void> {
     this.#alive = performance.now();
     const { queue, log } = this.#options;
     const jobId = job.id ?? "";
@@ -137,6 +148,10 @@ class WatchedWorker<Q extends QueueName> implements QueueWorker {
     try {
       await this.#handler(jobSchemas[queue].parse(job.data), run.controller.signal, { jobId });
     } catch (error) {
+      if (error instanceof PostponeError) {
+        await job.moveToDelayed(Date.now() + error.ms, token);
+        throw new DelayedError();
+      }
       log.error({ queue, jobId, err: error }, "job failed");
       throw error;
     } finally {

@@ -1,6 +1,8 @@
 import { Queue } from "bullmq";
 import { GymError } from "../core/errors.ts";
+import type { JobId } from "../core/ids.ts";
 import {
+  type BuildJob,
   type EpisodeJob,
   type ImportJob,
   QUEUE_NAMES,
@@ -8,10 +10,10 @@ import {
   type ValidationJob,
   type VerifyJob,
 } from "../core/jobs.ts";
-import type { JobOf } from "./job-schemas.ts";
+import { type JobOf, jobSchemas } from "./job-schemas.ts";
 import { connectRedis, type Redis } from "./redis.ts";
 
-export { type QueueWorker, workQueue } from "./queue-worker.ts";
+export { PostponeError, type QueueWorker, workQueue } from "./queue-worker.ts";
 
 /** Finished jobs are kept for the dashboard only. */
 const KEEP_COMPLETED = { count: 200, age: 3_600 };
@@ -35,6 +37,12 @@ export interface Queues {
   addVerify(job: VerifyJob, options: { attempt: number }): Promise<void>;
   addImport(job: ImportJob): Promise<void>;
   addValidation(job: ValidationJob): Promise<void>;
+  /** One per image and machine: answers the id of the job that waits or runs, which may be an earlier one. */
+  addBuild(job: BuildJob): Promise<JobId>;
+  /** Id of the build of this image on this machine that waits or runs; null when there is none. */
+  liveBuild(store: string, image: string): Promise<JobId | null>;
+  /** Lets every job that was postponed be taken at once. */
+  wakePostponed(queue: QueueName): Promise<void>;
   counts(): Promise<Record<QueueName, QueueCounts>>;
   /** When the job that waits longest was added, epoch ms; null when none waits. */
   oldestWaiting(queue: QueueName): Promise<number | null>;
@@ -61,6 +69,8 @@ export const episodeJobId = (job: EpisodeJob): string => `${job.episode_id}-t${j
 export const verifyJobId = (job: VerifyJob, attempt: number): string =>
   job.kind === "episode" ? `${job.episode_id}-t${job.term}-v${attempt}` : `submission-${job.correlation}-v${attempt}`;
 
+export const buildJobId = (job: BuildJob): string => `${job.store}-${job.kind === "build" ? job.image : "collect"}`;
+
 export function openQueues({ url }: { url: string }): Queues {
   const redis = connectRedis(url);
   const queues = new Map(QUEUE_NAMES.map((name) => [name, openQueue(name, redis)]));
@@ -76,6 +86,21 @@ export function openQueues({ url }: { url: string }): Queues {
     addVerify: (job, { attempt }) => add("verify", verifyJobId(job, attempt), job),
     addImport: (job) => add("import", job.job_id, job),
     addValidation: (job) => add("validation", job.job_id, job),
+    addBuild: async (job) => {
+      const id = buildJobId(job);
+      await add("build", id, job);
+      return await attempted(async () => {
+        const live = await queueOf("build").getJob(id);
+        return live === undefined ? job.job_id : jobSchemas.build.parse(live.data).job_id;
+      });
+    },
+    liveBuild: (store, image) =>
+      attempted(async () => {
+        const job = await queueOf("build").getJob(`${store}-${image}`);
+        if (job === undefined || !LIVE_STATES.includes(await job.getState())) return null;
+        return jobSchemas.build.parse(job.data).job_id;
+      }),
+    wakePostponed: (name) => attempted(() => queueOf(name).promoteJobs()),
     counts: () =>
       attempted(async () => {
         const counted = await Promise.all(

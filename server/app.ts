@@ -22,6 +22,7 @@ import { branchingRoutes } from "./routes/branching.ts";
 import { discoveryRoutes, occupancyRoutes } from "./routes/discovery.ts";
 import { actingRoutes, lookingRoutes } from "./routes/episodes.ts";
 import { healthRoutes } from "./routes/health.ts";
+import { imageRoutes } from "./routes/images.ts";
 import { operatingRoutes } from "./routes/operating.ts";
 import { pageRoutes } from "./routes/pages.ts";
 import { tokenRoutes } from "./routes/tokens.ts";
@@ -158,6 +159,7 @@ function registerRoutes(app: App, parts: Parts, tokens: Tokens): void {
   batchRoutes(app, parts);
   verifyRoute(app, parts);
   jobRoutes(app, parts);
+  imageRoutes(app, parts);
   tokenRoutes(app, parts, tokens);
   app.register(async (scope) => uploadRoutes(scope.withTypeProvider<ZodTypeProvider>(), parts));
   app.register(async (scope) => pageRoutes(scope.withTypeProvider<ZodTypeProvider>(), parts));

@@ -9,6 +9,7 @@ import type { Task, TaskSummary } from "../core/task.ts";
 import type { Verifier } from "../core/verifier.ts";
 import { taskView } from "../environments/catalog.ts";
 import { actsOnSplit, type Caller, seesSplit } from "./auth/caller.ts";
+import { imageMisfit } from "./images.ts";
 import { nearest } from "./nearest.ts";
 import type { Occupancy } from "./occupancy.ts";
 import type { Catalog } from "./parts.ts";
@@ -139,8 +140,14 @@ export class Cells {
   }
 
   /** Why no worker here can run this cell, or null. */
-  async unavailable(task: Pick<Task, "runtimes">, framework: Pick<Framework, "needs">): Promise<string | null> {
-    const missing = await this.#occupancy.missingRuntimes([...new Set([...task.runtimes, ...framework.needs])]);
+  async unavailable(
+    task: Pick<Task, "runtimes" | "image">,
+    framework: Pick<Framework, "needs"> | null = null,
+  ): Promise<string | null> {
+    // What a built image has is known to those who open it; only the machine's own says so before.
+    if (task.image !== "host") return await imageMisfit({ occupancy: this.#occupancy }, task);
+    const needed = [...new Set([...task.runtimes, ...(framework?.needs ?? [])])];
+    const missing = await this.#occupancy.missingRuntimes(needed);
     return missing.length === 0 ? null : `no worker here has ${missing.join(", ")}`;
   }
 

@@ -61,8 +61,7 @@ export const MatrixCell = z.object({
 export type MatrixCell = z.infer<typeof MatrixCell>;
 
 export async function taskItem(parts: Parts, summary: TaskSummary): Promise<TaskItem> {
-  const missing = await parts.occupancy.missingRuntimes(summary.runtimes);
-  return { ...summary, unavailable: missing.length === 0 ? null : `no worker here has ${missing.join(", ")}` };
+  return { ...summary, unavailable: await parts.cells.unavailable(summary) };
 }
 
 export async function taskDetail(parts: Parts, caller: Caller, id: string): Promise<TaskDetail> {

@@ -72,7 +72,7 @@ export async function startImport(
 ): Promise<JobAnswer> {
   checkFormat(parts, query.format);
   const digest = await parts.store.putBlob(upload);
-  const job = await putJob(parts, caller, "import");
+  const job = await putJob(parts, caller, { kind: "import" });
   await parts.queues.addImport({
     job_id: job.job_id,
     format: query.format,
@@ -98,7 +98,7 @@ export async function startValidation(parts: Parts, caller: Caller, body: Valida
   const frameworks = body.frameworks ?? parts.cells.frameworks(caller).map((framework) => framework.id);
   for (const id of frameworks) parts.cells.framework(caller, id);
   for (const id of body.verifiers ?? []) parts.cells.verifier(caller, id);
-  const job = await putJob(parts, caller, "validation");
+  const job = await putJob(parts, caller, { kind: "validation" });
   await parts.queues.addValidation({
     job_id: job.job_id,
     tasks: [...tasks],
@@ -126,10 +126,14 @@ export function matcher(pattern: string): (id: string) => boolean {
   };
 }
 
-async function putJob(parts: Parts, caller: Caller, kind: BackgroundJob["kind"]): Promise<BackgroundJob> {
+export async function putJob(
+  parts: Parts,
+  caller: Caller,
+  { kind, job_id = newJobId() }: { readonly kind: BackgroundJob["kind"]; readonly job_id?: JobId },
+): Promise<BackgroundJob> {
   const now = Date.now();
   const job: BackgroundJob = {
-    job_id: newJobId(now),
+    job_id,
     kind,
     owner: caller.tokenId,
     state: "queued",
@@ -158,7 +162,7 @@ export async function getJob(
       throw new ProblemError(
         "not_found",
         `there is no ${wanted.kind} ${wanted.id}`,
-        `POST /v1/${wanted.kind}s starts one`,
+        `POST /v1/${wanted.kind === "build" ? "images" : `${wanted.kind}s`} starts one`,
       );
     if (job.state === "done" || job.state === "failed" || isOver(wait)) {
       // The worker wrote task folders beside this process: read them anew before anybody asks for them.
@@ -169,7 +173,7 @@ export async function getJob(
   }
 }
 
-const answerOf = ({ job_id, kind, state, done, total, report, error }: BackgroundJob): JobAnswer => ({
+export const answerOf = ({ job_id, kind, state, done, total, report, error }: BackgroundJob): JobAnswer => ({
   job_id,
   kind,
   state,

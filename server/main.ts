@@ -1,6 +1,7 @@
 import { hostname } from "node:os";
 import type { Presence } from "../core/mail.ts";
 import { type Config, loadConfig } from "../platform/config.ts";
+import { openImageBoard } from "../platform/image-board.ts";
 import { openLog } from "../platform/log.ts";
 import { openMailbox, readMailbox } from "../platform/mailbox.ts";
 import { openMetrics } from "../platform/metrics.ts";
@@ -43,6 +44,7 @@ async function main(): Promise<void> {
     mailbox,
     log,
     metrics: openMetrics(),
+    images: openImageBoard({ redis }),
     catalog: openCatalog({ home: config.home, store }),
     readMail: (onMail) => readMailbox({ url, kind: "server", id: serverId, onMail, blobs: store, log }),
     workers: () => presences(redis, "worker"),

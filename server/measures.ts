@@ -23,7 +23,17 @@ export async function refreshGauges(parts: Parts): Promise<void> {
     metrics.snapshotBytes.inc({ tier: worker.tier ?? "none", host: worker.host }, worker.snapshot_bytes);
     metrics.loopLagSeconds.set({ process: worker.id }, worker.loop_p99_ms / 1_000);
   }
+  await measureImages(parts);
   metrics.loopLagSeconds.set({ process: parts.serverId }, parts.loopP99() / 1_000);
+}
+
+async function measureImages({ metrics, images }: Parts): Promise<void> {
+  for (const gauge of [metrics.images, metrics.imageBytes, metrics.imageBuilds]) gauge.reset();
+  for (const { host, bytes } of await images.images()) {
+    metrics.images.inc({ host });
+    metrics.imageBytes.inc({ host }, bytes);
+  }
+  for (const { build } of await images.builds()) metrics.imageBuilds.inc({ host: build.host, state: build.state });
 }
 
 /** Counts an episode when its end is said. */

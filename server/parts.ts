@@ -6,6 +6,7 @@ import type { Store } from "../core/store.ts";
 import type { TaskCatalog } from "../core/task.ts";
 import type { Verifier } from "../core/verifier.ts";
 import type { Config } from "../platform/config.ts";
+import type { ImageBoard } from "../platform/image-board.ts";
 import type { Mailbox } from "../platform/mailbox.ts";
 import type { Metrics } from "../platform/metrics.ts";
 import type { Queues } from "../platform/queues.ts";
@@ -34,6 +35,7 @@ export interface ServerDeps {
   readonly catalog: Catalog;
   readonly log: Logger;
   readonly metrics: Metrics;
+  readonly images: ImageBoard;
   /** Stall of the event loop, p99 in ms. */
   readonly loopP99: () => number;
   /** Starts reading this server's reply stream. */

@@ -5,6 +5,7 @@ import type { Presence } from "../core/mail.ts";
 import { episodeJobId } from "../platform/queues.ts";
 import { type Caller, seesEverybody } from "./auth/caller.ts";
 import { foldEpisode } from "./fold.ts";
+import { imageProgress } from "./images.ts";
 import type { Parts } from "./parts.ts";
 
 /** What has not moved for so long while it could is stuck, not slow. */
@@ -39,7 +40,7 @@ export async function whyEpisode(parts: Parts, caller: Caller, record: EpisodeRe
       if (await waitsForPlace(parts, record)) return { ...head, ...(await whyQueued(parts, record)) };
       return { ...head, pending_reason: null, ...whyParked(record) };
     case "verifying":
-      return { ...head, ...(await whyVerifying(parts, workers)) };
+      return { ...head, ...(await whyVerifying(parts, record, workers)) };
     case "done":
       return { ...head, since: record.ended_at, pending_reason: null, ...whyDone(caller, record) };
   }
@@ -72,7 +73,7 @@ async function whyQueued(parts: Parts, record: EpisodeRecord): Promise<Said & Pi
   const ends = new Date(record.created_at + record.wait_capacity_s * 1_000).toISOString();
   const limit = record.term === 0 ? `; it gives up at ${ends} (wait_capacity_s)` : "";
   if (reason !== null) {
-    const { what, hint } = REASONS[reason];
+    const { what, hint } = reason === "image_building" ? await whyImage(parts, record) : REASONS[reason];
     return { pending_reason: reason, what: `${what}; ${turn}${limit}`, hint };
   }
   const stuck = Date.now() - record.updated_at > STUCK_MS;
@@ -83,6 +84,14 @@ async function whyQueued(parts: Parts, record: EpisodeRecord): Promise<Said & Pi
       ? "a job that was lost is put back within seconds; if this lasts, look at polygym why episode and the workers' logs"
       : "wait: it is next",
   };
+}
+
+async function whyImage(parts: Parts, record: EpisodeRecord): Promise<Said> {
+  const { task_id: id, task_version: version } = record.environment;
+  const task = await parts.catalog.tasks.loadVersion(id, version).catch(() => null); // its own end says what is wrong
+  if (task === null) return REASONS.image_building;
+  const hint = `wait, it is admitted when the build is done; polygym image logs ${task.image} shows the progress`;
+  return { what: await imageProgress(parts, task.image), hint };
 }
 
 /** Its next owner's job is in the queue: it waits for a place, whatever its state. */
@@ -136,11 +145,14 @@ const whyParked = (record: EpisodeRecord): Said => ({
 
 async function whyVerifying(
   parts: Parts,
+  record: EpisodeRecord,
   workers: readonly Presence[],
 ): Promise<Said & Pick<WhyAnswer, "pending_reason">> {
   if (workers.length === 0) return { pending_reason: "no_worker", ...REASONS.no_worker };
   if (await parts.queues.isPaused("verify")) return { pending_reason: "paused", ...REASONS.paused };
   const { waiting, active } = (await parts.queues.counts()).verify;
+  if (record.pending_reason === "image_building")
+    return { pending_reason: "image_building", ...(await whyImage(parts, record)) };
   return {
     pending_reason: null,
     what: `its submission is frozen and is being judged: ${active} verifications run and ${waiting} wait`,

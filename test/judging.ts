@@ -42,6 +42,7 @@ export function taskOf(parts: TaskParts): Task {
     kind: parts.kind,
     language: parts.language,
     image: "host",
+    context: null,
     runtimes: [],
     instruction: "Solve it.",
     files: treeOf(parts.files),

@@ -3,13 +3,16 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { pino } from "pino";
 import { FakeProvider } from "../docker/fake/provider.ts";
+import { ImageStore } from "../docker/image-store/store.ts";
 import { openSharedCatalog } from "../environments/tasks/shared-catalog.ts";
+import { openImageBoard } from "../platform/image-board.ts";
 import { openMailbox } from "../platform/mailbox.ts";
 import { openQueues } from "../platform/queues.ts";
 import { connectRedis, type Redis } from "../platform/redis.ts";
 import { openStore } from "../platform/store/open.ts";
 import { Bases } from "../workers/bases.ts";
 import type { WorkerDeps } from "../workers/deps.ts";
+import { ImageGate } from "../workers/images/gate.ts";
 import { openTestRedis } from "./test-redis.ts";
 
 export interface WorkerParts extends AsyncDisposable {
@@ -26,13 +29,20 @@ export async function openWorkerParts(): Promise<WorkerParts> {
   const log = pino({ level: "silent" });
   const store = await openStore({ url: null, dir, processId: "worker_a", log });
   const provider = new FakeProvider();
+  const imageStore = await ImageStore.open({
+    home: dir,
+    tier: provider.tier,
+    dockerHost: "unix:///run/no-engine.sock",
+  });
+  const images = new ImageGate({ store: imageStore, board: openImageBoard({ redis }), queues });
   const deps: WorkerDeps = {
     workerId: "worker_a",
     store,
     queues,
     mailbox: openMailbox({ redis, blobs: store }),
     provider,
-    bases: new Bases(provider),
+    bases: new Bases(provider, images),
+    images,
     tasks: openSharedCatalog({ home: dir, store }),
     frameworks: [],
     verifiers: [],

@@ -2,9 +2,12 @@ import { GymError } from "../core/errors.ts";
 import type { Digest } from "../core/ids.ts";
 import { type SandboxProvider, type Snapshot, WORKSPACE } from "../core/sandbox.ts";
 import type { Task } from "../core/task.ts";
+import type { ImageGate } from "./images/gate.ts";
 
 /** Bases kept beside those in use; each holds a small tmpfs layer. */
 const MAX_IDLE_BASES = 256;
+/** An idle base keeps its image from being removed no longer than this. */
+const IDLE_MS = 10 * 60_000;
 const SETUP_TIMEOUT_MS = 300_000;
 
 /** A base in use. Dispose it when the last sandbox and export over it are done. */
@@ -12,9 +15,16 @@ export interface BaseLease extends Disposable {
   readonly snapshot: Snapshot;
 }
 
+interface Built {
+  readonly snapshot: Snapshot;
+  /** Its image, kept as long as the base. */
+  readonly image: AsyncDisposable;
+}
+
 interface Entry {
-  readonly ready: Promise<Snapshot>;
+  readonly ready: Promise<Built>;
   leases: number;
+  usedAt: number;
 }
 
 /**
@@ -23,10 +33,12 @@ interface Entry {
  */
 export class Bases {
   readonly #provider: SandboxProvider;
+  readonly #images: Pick<ImageGate, "lease">;
   readonly #entries = new Map<Digest, Entry>();
 
-  constructor(provider: SandboxProvider) {
+  constructor(provider: SandboxProvider, images: Pick<ImageGate, "lease">) {
     this.#provider = provider;
+    this.#images = images;
   }
 
   /** One that was lost with its host is made again. */
@@ -34,10 +46,11 @@ export class Bases {
     const entry = await this.#usable(task);
     let held = true;
     return {
-      snapshot: await entry.ready,
+      snapshot: (await entry.ready).snapshot,
       [Symbol.dispose]: () => {
         if (held) entry.leases--;
         held = false;
+        entry.usedAt = Date.now();
         this.#evict();
       },
     };
@@ -46,14 +59,17 @@ export class Bases {
   async #usable(task: Task): Promise<Entry> {
     for (;;) {
       const entry = await this.#leased(task);
-      if (this.#provider.holds(await entry.ready)) return entry;
+      const { snapshot, image } = await entry.ready;
+      if (this.#provider.holds(snapshot)) return entry;
       entry.leases--;
-      if (this.#entries.get(task.version) === entry) this.#entries.delete(task.version);
+      if (this.#entries.get(task.version) !== entry) continue;
+      this.#entries.delete(task.version);
+      await image[Symbol.asyncDispose]();
     }
   }
 
   async #leased(task: Task): Promise<Entry> {
-    const entry = this.#entries.get(task.version) ?? { ready: buildBase(this.#provider, task), leases: 0 };
+    const entry = this.#entries.get(task.version) ?? { ready: this.#build(task), leases: 0, usedAt: 0 };
     this.#entries.delete(task.version);
     this.#entries.set(task.version, entry);
     entry.leases++;
@@ -67,13 +83,36 @@ export class Bases {
     }
   }
 
+  /** Lets go of what nothing used for {@link IDLE_MS}. */
+  async tend(now = Date.now()): Promise<void> {
+    for (const [version, entry] of this.#entries)
+      if (entry.leases === 0 && now - entry.usedAt > IDLE_MS) await this.#release(version, entry);
+  }
+
+  async #build(task: Task): Promise<Built> {
+    const image = await this.#images.lease(task);
+    try {
+      return { snapshot: await buildBase(this.#provider, task), image };
+    } catch (error) {
+      await image[Symbol.asyncDispose]();
+      throw error;
+    }
+  }
+
+  async #release(version: Digest, entry: Entry): Promise<void> {
+    this.#entries.delete(version);
+    const built = await entry.ready.catch(() => null); // it has told its failure to those who asked
+    if (built === null) return;
+    await this.#provider.release(built.snapshot);
+    await built.image[Symbol.asyncDispose]();
+  }
+
   #evict(): void {
     for (const [version, entry] of this.#entries) {
       if (this.#entries.size <= MAX_IDLE_BASES) return;
       if (entry.leases > 0) continue;
-      this.#entries.delete(version);
       // A release that fails is retried by the provider's reap.
-      void entry.ready.then((snapshot) => this.#provider.release(snapshot)).catch(() => undefined);
+      void this.#release(version, entry).catch(() => undefined);
     }
   }
 }

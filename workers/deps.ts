@@ -9,6 +9,7 @@ import type { Mailbox } from "../platform/mailbox.ts";
 import type { Queues } from "../platform/queues.ts";
 import type { Bases } from "./bases.ts";
 import type { SavePolicy } from "./episode/saving.ts";
+import type { ImageGate } from "./images/gate.ts";
 
 /** What every processor of a worker process works with. Built once, in worker.ts. */
 export interface WorkerDeps {
@@ -19,6 +20,7 @@ export interface WorkerDeps {
   readonly mailbox: Mailbox;
   readonly provider: SandboxProvider;
   readonly bases: Bases;
+  readonly images: ImageGate;
   readonly tasks: TaskCatalog;
   readonly frameworks: readonly Framework[];
   readonly verifiers: readonly Verifier[];

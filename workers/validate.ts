@@ -111,8 +111,9 @@ async function planTrials(
   const unavailable: ValidationReport["unavailable"] = [];
   const unsound: ValidationReport["unsound"] = [];
   for (const summary of tasks) {
-    const { runtimes } = await deps.provider.image(summary.image);
-    const missing = summary.runtimes.filter((name) => !(name in runtimes));
+    // An image that is not built yet is built for the first episode.
+    const image = await deps.provider.image(summary.image).catch(() => null);
+    const missing = image === null ? [] : summary.runtimes.filter((name) => !(name in image.runtimes));
     const task = await deps.tasks.load(summary.id);
     if (missing.length > 0 || task === null)
       unavailable.push({ task: summary.id, why: `the machine has no ${missing.join(", ")}` });

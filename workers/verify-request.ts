@@ -7,6 +7,7 @@ import { type VerifyJob, VerifyRequestBlob } from "../core/jobs.ts";
 import { Json } from "../core/json.ts";
 import type { Submission } from "../core/sandbox.ts";
 import type { Verdict } from "../core/verifier.ts";
+import { PostponeError } from "../platform/queues.ts";
 import { combineRewards } from "../verifiers/combine.ts";
 import type { WorkerDeps } from "./deps.ts";
 import { loadSubmission } from "./episode/workspace.ts";
@@ -43,6 +44,7 @@ async function answerFor(
     return { ok: true, answer: await judgeRequest(deps, request, signal) };
   } catch (error) {
     signal.throwIfAborted();
+    if (error instanceof PostponeError) throw error;
     if (error instanceof ProblemError) return { ok: false, problem: error.toProblem() };
     deps.log.error({ err: error }, "verification failed");
     return {
@@ -74,6 +76,7 @@ async function submissionOf(
 async function judgeRequest(deps: WorkerDeps, request: VerifyRequestBlob, signal: AbortSignal): Promise<VerifyAnswer> {
   const task = await pinnedTask(deps.tasks, TaskId.parse(request.task_id), request.task_version);
   const framework = deps.frameworks.find((candidate) => candidate.id === request.framework) ?? null;
+  await deps.images.require(task);
   using lease = await deps.bases.lease(task);
   const { submission, flags } = await submissionOf(deps, { task, lease, framework }, request.submission);
   const digest = sha256(submission.tar);

@@ -13,6 +13,7 @@ import type { WorkerDeps } from "./deps.ts";
 import { endUnjudged, notifyState } from "./episode/ending.ts";
 import { Journal } from "./episode/journal.ts";
 import { loadSubmission } from "./episode/workspace.ts";
+import { waitForImage } from "./images/waiting.ts";
 import { pinnedTask } from "./pinned-task.ts";
 
 /** Runs of a verifier that broke by our own failure before its verdict is `error`. */
@@ -29,6 +30,7 @@ export async function verifyEpisode(
   job: Extract<VerifyJob, { kind: "episode" }>,
   signal: AbortSignal,
 ): Promise<void> {
+  await waitForImage(deps, await deps.store.episode(job.episode_id), "verifying");
   const taken = await takeVerification(deps, job);
   if (taken === null) return completeJournal(deps, job);
   const { journal } = await Journal.resume(deps.store, taken.episode_id, taken.term);
@@ -47,7 +49,11 @@ async function takeVerification(
   if (found === null) return null;
   const lost = found.worker !== null && found.worker !== workerId;
   const guard = { term, states: ["verifying"] } as const;
-  return store.update(episode_id, guard, { worker: workerId, lost_terms: found.lost_terms + (lost ? 1 : 0) });
+  return store.update(episode_id, guard, {
+    worker: workerId,
+    pending_reason: null,
+    lost_terms: found.lost_terms + (lost ? 1 : 0),
+  });
 }
 
 /** What ends every worker that judges it is judged no more. */

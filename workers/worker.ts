@@ -3,9 +3,11 @@ import type { Logger } from "pino";
 import type { EpisodeId } from "../core/ids.ts";
 import type { Presence, WorkerMail } from "../core/mail.ts";
 import type { SandboxProvider } from "../core/sandbox.ts";
+import { ImageStore } from "../docker/image-store/store.ts";
 import { frameworks, policies } from "../environments/catalog.ts";
 import { openSharedCatalog } from "../environments/tasks/shared-catalog.ts";
 import type { Config } from "../platform/config.ts";
+import { openImageBoard } from "../platform/image-board.ts";
 import { openMailbox, readMailbox } from "../platform/mailbox.ts";
 import { type Announcement, announce } from "../platform/presence.ts";
 import { openQueues, type QueueWorker, workQueue } from "../platform/queues.ts";
@@ -20,6 +22,9 @@ import type { WorkerDeps } from "./deps.ts";
 import { LiveEpisodes } from "./episode/live.ts";
 import { runEpisode } from "./episode/run.ts";
 import { hinting } from "./hints.ts";
+import { workOnImages } from "./images/build.ts";
+import { ImageGate } from "./images/gate.ts";
+import { tendImages } from "./images/tend.ts";
 import { Intake } from "./intake.ts";
 import { reapEpisodes, WorkerCensus } from "./reaper.ts";
 import { verifyEpisode } from "./verify.ts";
@@ -32,6 +37,9 @@ const PARK_AFTER_MS = 60_000;
 const PARK_UNDER_PRESSURE_MS = 100;
 const MAKE_ROOM_EVERY_MS = 100;
 const REAP_SANDBOXES_EVERY_MS = 30_000;
+const TEND_IMAGES_EVERY_MS = 20_000;
+/** How old the images in the presence may be. */
+const IMAGES_FRESH_MS = 5_000;
 
 export interface WorkerOptions {
   readonly config: Config;
@@ -55,13 +63,16 @@ export async function startWorker({ config, redisUrl, provider, log }: WorkerOpt
   const mailbox = openMailbox({ redis, blobs: store });
   const live = new LiveEpisodes(mailbox);
   const tasks = openSharedCatalog({ home: config.home, store });
+  const imageStore = await ImageStore.open({ ...config, tier: provider.tier });
+  const images = new ImageGate({ store: imageStore, board: openImageBoard({ redis }), queues });
   const deps: WorkerDeps = {
     workerId,
     store,
     queues,
     mailbox: hinting(mailbox, log),
     provider,
-    bases: new Bases(provider),
+    bases: new Bases(provider, images),
+    images,
     tasks,
     frameworks,
     verifiers,
@@ -71,7 +82,8 @@ export async function startWorker({ config, redisUrl, provider, log }: WorkerOpt
   };
   await provider.reap();
   const judging = new Set<EpisodeId>();
-  const intake = new Intake(startProcessors(deps, { live, judging }, config, redisUrl), live);
+  const builds = startBuilds(deps, config, redisUrl);
+  const intake = new Intake([...startProcessors(deps, { live, judging }, config, redisUrl), builds], live);
   const describing = await describer(deps, { live, intake }, config);
   const presence = announce({ redis, describe: describing.describe });
   const mail = readMailbox({
@@ -88,7 +100,33 @@ export async function startWorker({ config, redisUrl, provider, log }: WorkerOpt
     if (census.leads()) await completeLogs(deps);
   };
   await reap();
-  const timers = [
+  const timers = startTimers(deps, config, { live, intake, describing, reap });
+  log.info({ workerId, tier: provider.tier, capacity: config.episodesPerWorker }, "worker ready");
+  const stop = async () => {
+    for (const timer of timers) timer[Symbol.dispose]();
+    await intake.leave();
+    await mail.close();
+    // A build takes minutes: another worker goes on with it from the layers that are there.
+    await builds.close(true);
+    await intake.close();
+    await presence.close();
+    describing[Symbol.dispose]();
+    await Promise.all([queues.close(), mailbox.close(), store.close(), provider.close()]);
+    redis.disconnect();
+  };
+  return { [Symbol.asyncDispose]: stop };
+}
+
+interface Tended {
+  readonly live: LiveEpisodes;
+  readonly intake: Intake;
+  readonly describing: Describer;
+  readonly reap: () => Promise<void>;
+}
+
+function startTimers(deps: WorkerDeps, config: Config, { live, intake, describing, reap }: Tended): Disposable[] {
+  const { log } = deps;
+  return [
     every(TEND_EVERY_MS, log, async () => {
       await describing.refresh();
       await live.parkIdle(PARK_AFTER_MS, config.episodesPerWorker);
@@ -99,21 +137,11 @@ export async function startWorker({ config, redisUrl, provider, log }: WorkerOpt
       await makeRoom(deps, live, config);
     }),
     every(REAP_SANDBOXES_EVERY_MS, log, async () => {
-      await provider.reap();
+      await deps.bases.tend();
+      await deps.provider.reap();
     }),
+    every(TEND_IMAGES_EVERY_MS, log, () => tendImages(deps, config)),
   ];
-  log.info({ workerId, tier: provider.tier, capacity: config.episodesPerWorker }, "worker ready");
-  const stop = async () => {
-    for (const timer of timers) timer[Symbol.dispose]();
-    await intake.leave();
-    await mail.close();
-    await intake.close();
-    await presence.close();
-    describing[Symbol.dispose]();
-    await Promise.all([queues.close(), mailbox.close(), store.close(), provider.close()]);
-    redis.disconnect();
-  };
-  return { [Symbol.asyncDispose]: stop };
 }
 
 interface Recipients {
@@ -144,6 +172,8 @@ async function describer(
   const loop = watchLoop();
   const startedAt = Date.now();
   let counts = await deps.provider.counts();
+  let images = await deps.images.store.presence();
+  let lookedAt = Date.now();
   const describe = (): Presence => ({
     id: deps.workerId,
     kind: "worker",
@@ -161,11 +191,15 @@ async function describer(
     snapshot_bytes: counts.snapshotBytes,
     tier: deps.provider.tier,
     runtimes: Object.keys(runtimes),
+    images,
     rss_bytes: process.memoryUsage.rss(),
     loop_p99_ms: loop.p99(),
   });
   const refresh = async () => {
     counts = await deps.provider.counts();
+    if (Date.now() - lookedAt < IMAGES_FRESH_MS) return;
+    lookedAt = Date.now();
+    images = await deps.images.store.presence();
   };
   return { describe, refresh, [Symbol.dispose]: () => loop[Symbol.dispose]() };
 }
@@ -184,9 +218,7 @@ interface Work {
 }
 
 function startProcessors(deps: WorkerDeps, { live, judging }: Work, config: Config, url: string): QueueWorker[] {
-  const { log, workerId: processId } = deps;
-  const onLockLost = (jobId: string) => log.warn({ jobId }, "lock lost: the job is stopped here");
-  const shared = { url, log, processId, onLockLost };
+  const shared = queueOptions(deps, url);
   return [
     workQueue({ ...shared, queue: "episode", concurrency: config.episodesPerWorker }, (job, signal) =>
       runEpisode(deps, live, job, signal),
@@ -211,6 +243,19 @@ async function noted<T>(set: Set<T>, item: T, work: () => Promise<void>): Promis
     set.delete(item);
   }
 }
+
+function startBuilds(deps: WorkerDeps, config: Config, url: string): QueueWorker {
+  return workQueue({ ...queueOptions(deps, url), queue: "build", concurrency: 1 }, (job, signal) =>
+    workOnImages(deps, config, job, signal),
+  );
+}
+
+const queueOptions = ({ log, workerId: processId }: WorkerDeps, url: string) => ({
+  url,
+  log,
+  processId,
+  onLockLost: (jobId: string) => log.warn({ jobId }, "lock lost: the job is stopped here"),
+});
 
 /** Repeats `work`, never two at a time; a failure is logged and the next round comes. */
 function every(ms: number, log: Logger, work: () => Promise<void>): Disposable {

@@ -72,6 +72,7 @@ test("reads every part of a task folder", async () => {
     kind: "function",
     language: "python",
     image: "host",
+    context: null,
     runtimes: ["python3"],
     setup: null,
     allowedProtected: [],
@@ -89,6 +90,20 @@ test("reads every part of a task folder", async () => {
     { name: "gone", description: "Deletes and runs", deleted: ["data/in.txt"], script: "rm -rf tests\n" },
     { name: "zero", description: "Always 0", deleted: [], script: null },
   ]);
+});
+
+test("a Dockerfile in environment/ makes an image of the task's own, named for its content, unless task.toml names one", async () => {
+  const task = await write({ "environment/Dockerfile": "FROM polygym/python\n" });
+  expect(task.image).toMatch(/^task-[0-9a-f]{16}$/);
+  expect([...(task.context?.files.keys() ?? [])]).toEqual(["Dockerfile", "data/in.txt", "solution.py"]);
+  expect([...task.files.keys()]).toEqual([]);
+  const other = await write({
+    "environment/Dockerfile": "FROM polygym/python\n",
+    "instruction.md": "# Other\n\nAdd.\n",
+  });
+  expect(other.image).toBe(task.image);
+  const changed = await write({ "environment/Dockerfile": "FROM polygym/c\n" });
+  expect(changed.image).not.toBe(task.image);
 });
 
 test("version is the digest over path and content of the files, sorted by path", async () => {

@@ -4,6 +4,8 @@ import { basename, dirname, join } from "node:path";
 import { parse, stringify } from "smol-toml";
 import * as z from "zod";
 import { GymError } from "../../core/errors.ts";
+import { type Digest, sha256 } from "../../core/ids.ts";
+import { taskImageName } from "../../core/images.ts";
 import type { SandboxLimits } from "../../core/sandbox.ts";
 import {
   type FileTree,
@@ -18,7 +20,7 @@ import { readTree, requireSafePath, requireText, subtree, taskInvalid, treeDiges
 /**
  * The native folder of a task (docs/task-format.md):
  *   task.toml, instruction.md
- *   environment/   starting files of the workspace, as they are
+ *   environment/   starting files of the workspace, as they are; with a Dockerfile instead what the task's image is built from
  *   tests/<dir>/   hidden files, one folder per `[[verifiers]]` that names it
  *   solution/      files/ to write, `deleted` (one path per line), solve.sh run after both
  *   cheats/<name>/ the same three, and cheat.toml with its description
@@ -40,6 +42,9 @@ export async function readTaskFolder(dir: string): Promise<Task> {
   const instruction = stripCanary(fileText(tree, dir, "instruction.md"));
   if (instruction.trim() === "") throw taskInvalid(join(dir, "instruction.md"), "must say what to do, but it is empty");
   const { name: id, description, keywords } = toml.task;
+  const environment = subtree(tree, "environment");
+  const isOwn = toml.polygym.image === undefined && environment.has("Dockerfile");
+  const context = isOwn ? { files: environment, digest: contextDigest(environment) } : null;
   return {
     id,
     version: treeDigest(tree),
@@ -51,10 +56,11 @@ export async function readTaskFolder(dir: string): Promise<Task> {
     cluster: toml.polygym.cluster ?? id,
     kind: toml.polygym.kind,
     language: toml.polygym.language,
-    image: toml.polygym.image,
+    image: toml.polygym.image ?? (context === null ? "host" : taskImageName(context.digest)),
+    context,
     runtimes: toml.polygym.runtimes,
     instruction,
-    files: subtree(tree, "environment"),
+    files: context === null ? environment : new Map(),
     setup: toml.polygym.setup ?? null,
     allowedProtected: toml.polygym.allowed_protected,
     limits: limitsOf(toml),
@@ -64,6 +70,11 @@ export async function readTaskFolder(dir: string): Promise<Task> {
     cheats: cheatsOf(tree, dir),
     verifiers: verifiersOf(toml, tree, dir),
   };
+}
+
+/** Of what a Dockerfile is built from: names, contents and which files can be run. */
+function contextDigest(files: FileTree): Digest {
+  return sha256([...files].map(([path, { data, mode }]) => `${path}\0${mode & 0o111}\0${sha256(data)}\n`).join(""));
 }
 
 /** The text of a `task.toml`. */

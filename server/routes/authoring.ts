@@ -35,7 +35,7 @@ export function jobRoutes(app: App, parts: Parts): void {
       return once(parts, keyed, noWait(), { run: () => startValidation(parts, caller, request.body) });
     },
   );
-  for (const kind of ["import", "validation"] as const)
+  for (const kind of ["import", "validation", "build"] as const)
     app.get(
       `/v1/${kind}s/:job_id`,
       {

@@ -5,7 +5,14 @@ import { pino } from "pino";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { newEpisodeId, newJobId, sha256 } from "../../core/ids.ts";
 import { type EpisodeJob, QUEUE_NAMES } from "../../core/jobs.ts";
-import { episodeJobId, openQueues, type Queues, type QueueWorker, workQueue } from "../../platform/queues.ts";
+import {
+  episodeJobId,
+  openQueues,
+  PostponeError,
+  type Queues,
+  type QueueWorker,
+  workQueue,
+} from "../../platform/queues.ts";
 import { connectRedis, type Redis } from "../../platform/redis.ts";
 import { openTestRedis, type TestRedis } from "../test-redis.ts";
 
@@ -48,7 +55,7 @@ const newJob = (): EpisodeJob => ({ episode_id: newEpisodeId(), term: 1 });
 const forever = () => Promise.withResolvers<void>().promise;
 
 test("the names of the queues are fixed", () => {
-  expect(QUEUE_NAMES).toEqual(["episode", "verify", "import", "validation"]);
+  expect(QUEUE_NAMES).toEqual(["episode", "verify", "import", "validation", "build"]);
 });
 
 test("a job reaches a handler as it was added, with its id", async () => {
@@ -241,6 +248,40 @@ test("a worker that stopped taking jobs is replaced", async () => {
   await vi.waitFor(() => expect(seen).toContain(second.episode_id), { timeout: 20_000, interval: 50 });
   expect(Date.now() - began).toBeGreaterThan(5_000);
 }, 60_000);
+
+test("a job that is postponed gives its place up and is taken again when it is woken", async () => {
+  const first = newJob();
+  const second = newJob();
+  const seen: string[] = [];
+  let isReady = false;
+  work(async (job) => {
+    seen.push(job.episode_id);
+    if (job.episode_id === first.episode_id && !isReady) throw new PostponeError("not yet", 60_000);
+  }, 1);
+  await queues.addEpisode(first);
+  await vi.waitFor(async () => expect((await queues.counts()).episode.delayed).toBe(1), DEADLINE);
+  await queues.addEpisode(second);
+  await vi.waitFor(() => expect(seen).toEqual([first.episode_id, second.episode_id]), DEADLINE);
+  expect(await queues.hasJob("episode", episodeJobId(first))).toBe(true);
+  isReady = true;
+  await queues.wakePostponed("episode");
+  await vi.waitFor(() => expect(seen).toEqual([first.episode_id, second.episode_id, first.episode_id]), DEADLINE);
+  await vi.waitFor(
+    async () => expect((await queues.counts()).episode).toMatchObject({ delayed: 0, failed: 0 }),
+    DEADLINE,
+  );
+});
+
+test("a build of an image that waits or runs on a machine is joined, not added again", async () => {
+  const build = { kind: "build" as const, store: "machine1", image: "python", task: null, rebuild: false };
+  const first = newJobId();
+  expect(await queues.addBuild({ ...build, job_id: first })).toBe(first);
+  expect(await queues.addBuild({ ...build, job_id: newJobId() })).toBe(first);
+  expect(await queues.liveBuild("machine1", "python")).toBe(first);
+  const other = newJobId();
+  expect(await queues.addBuild({ ...build, store: "machine2", job_id: other })).toBe(other);
+  expect(await queues.liveBuild("machine1", "c")).toBeNull();
+});
 
 test("a queue that is not there is an error, not a wait without end", async () => {
   const gone = openQueues({ url: `unix://${join(server.config.home, "no.sock")}` });

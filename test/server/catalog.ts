@@ -30,6 +30,7 @@ function task(name: string, split: Split, options: { runtimes?: string[]; verifi
     kind: "function",
     language: "python",
     image: "host",
+    context: null,
     runtimes: options.runtimes ?? [],
     instruction: "write 42 into a.txt",
     files: new Map([["a.txt", file("0\n")]]),

@@ -82,6 +82,7 @@ export async function startLabWorker(options: LabOptions): Promise<LabWorker> {
       snapshot_bytes: 0,
       tier: "lab",
       runtimes: ["bash", "python3"],
+      images: { store: "lab", builders: ["packages"], names: ["host", "python"] },
       rss_bytes: 0,
       loop_p99_ms: 0,
     }),

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import type { ApiRole } from "../../core/records.ts";
 import type { Store } from "../../core/store.ts";
 import { loadConfig } from "../../platform/config.ts";
+import { openImageBoard } from "../../platform/image-board.ts";
 import { openLog } from "../../platform/log.ts";
 import { openMailbox, readMailbox } from "../../platform/mailbox.ts";
 import { openMetrics } from "../../platform/metrics.ts";
@@ -73,6 +74,7 @@ export async function openLab(): Promise<Lab> {
     mailbox,
     log,
     metrics: openMetrics(),
+    images: openImageBoard({ redis }),
     catalog: labCatalog,
     readMail: (onMail) => readMailbox({ url, kind: "server", id: serverId, onMail, blobs: store, log }),
     workers: () => presences(redis, "worker"),

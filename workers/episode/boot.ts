@@ -84,17 +84,17 @@ async function openSession(
 
 async function announceOpening(
   { deps, record, journal }: BootRequest,
-  { task, session }: OpenParts,
+  { task, session, lease }: OpenParts,
   started: number,
 ): Promise<void> {
-  const image = await deps.provider.image(task.image);
   const observation = observationOf(session.opening, { conversation: "main", seq: 0 }, { done: false, info: null });
   const bootMs = elapsed(started);
   await journal.append(
     {
       type: "sandbox.opened",
       image: task.image,
-      image_digest: image.digest,
+      // Of what it stands on: the name may stand for a newer one by now.
+      image_digest: lease.snapshot.imageDigest,
       tier: deps.provider.tier,
       boot_ms: bootMs,
     },

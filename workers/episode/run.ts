@@ -3,6 +3,7 @@ import { boundary, GymError } from "../../core/errors.ts";
 import type { EpisodeJob } from "../../core/jobs.ts";
 import type { WorkerDeps } from "../deps.ts";
 import { enqueueOrSweep } from "../hints.ts";
+import { waitForImage } from "../images/waiting.ts";
 import type { EpisodeActor } from "./actor.ts";
 import { boot } from "./boot.ts";
 import { driveScript } from "./drive.ts";
@@ -21,6 +22,7 @@ export async function runEpisode(
   job: EpisodeJob,
   signal: AbortSignal,
 ): Promise<void> {
+  await waitForImage(deps, await deps.store.episode(job.episode_id), "queued");
   const record = await deps.store.grantTerm(job.episode_id, deps.workerId, job.term - 1);
   if (record === null) return;
   live.own(record.episode_id);
