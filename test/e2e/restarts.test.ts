@@ -1,0 +1,166 @@
+import { readdir, rm, stat, truncate } from "node:fs/promises";
+import { join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
+import { expect, test } from "vitest";
+import WebSocket from "ws";
+import { bashStep } from "../../bench/actions.ts";
+import { eventually, type Gym, startGym } from "../../bench/gym.ts";
+import type { EpisodeAnswer } from "../../core/api.ts";
+import { loadConfig } from "../../platform/config.ts";
+import { connectRedis, type Redis } from "../../platform/redis.ts";
+import { run } from "../command.ts";
+
+/** The server and its Redis go away and come back, or come back with less: clients send the same call again, and no more. */
+const DEADLINE_MS = 240_000;
+/** Long enough that the fault strikes while it runs. */
+const SLOW = "sleep 3; echo x >> /workspace/count; wc -l < /workspace/count";
+
+const create = (gym: Gym, query = ""): Promise<EpisodeAnswer> =>
+  gym.client.episode("POST", `/v1/episodes${query}`, {
+    task_id: "demo/leap-year",
+    framework: "anthropic.bash-editor",
+  });
+const step = (gym: Gym, id: string, seq: number, command: string): Promise<EpisodeAnswer> =>
+  gym.client.episode("POST", `/v1/episodes/${id}/step`, { seq, action: bashStep(command) });
+const said = (answer: EpisodeAnswer): unknown => answer.observations[0]?.messages[0]?.content;
+
+/** As a trainer does: the same call until there is an answer. */
+async function insist<T>(call: () => Promise<T>): Promise<T> {
+  for (const deadline = Date.now() + DEADLINE_MS / 2; ; await delay(100)) {
+    try {
+      return await call();
+    } catch (error) {
+      if (Date.now() > deadline) throw error;
+    }
+  }
+}
+
+const processOf = async (gym: Gym, pattern: string): Promise<number> => {
+  const { stdout } = await run(["pgrep", "-P", String(gym.pid), "-f", pattern]);
+  const pid = Number(stdout.trim());
+  expect(pid, `one process ${pattern}`).toBeGreaterThan(0);
+  return pid;
+};
+
+async function withRedis<T>(gym: Gym, work: (redis: Redis) => Promise<T>): Promise<T> {
+  const redis = connectRedis(`unix://${join(loadConfig({}, { home: gym.home }).runDir, "redis.sock")}`);
+  try {
+    return await work(redis);
+  } finally {
+    redis.disconnect();
+  }
+}
+
+const running = (gym: Gym, id: string): Promise<void> =>
+  eventually(
+    async () => (await gym.client.episode("GET", `/v1/episodes/${id}?wait_s=0`)).state === "running",
+    DEADLINE_MS,
+    "the step",
+  );
+
+/** One in each condition, with what each must say when all is over: nothing lost, no effect twice. */
+async function population(gym: Gym) {
+  const [ready, parked, busy] = await Promise.all([create(gym), create(gym), create(gym)]);
+  await Promise.all([ready, parked].map(({ episode_id }) => step(gym, episode_id, 1, "echo x > /workspace/count")));
+  await gym.client.episode("POST", `/v1/episodes/${parked.episode_id}/snapshot`);
+  const scripts = Array.from({ length: 6 }, (_, index) => `ep_script-${Date.now().toString(36)}-${index}`);
+  const body = { task_id: "demo/leap-year", framework: "anthropic.bash-editor", policy: { script: "gold" } };
+  const rewards = scripts.map((episode_id) =>
+    insist(() => gym.client.episode("POST", "/v1/rollouts?wait_s=100", { ...body, episode_id })),
+  );
+  const answer = insist(() => step(gym, busy.episode_id, 1, SLOW));
+  await running(gym, busy.episode_id);
+  return {
+    settle: async (now: Gym) => {
+      expect(said(await answer)).toBe("1");
+      for (const { episode_id } of [ready, parked])
+        expect(said(await insist(() => step(now, episode_id, 2, "wc -l < /workspace/count")))).toBe("1");
+      expect(said(await insist(() => step(now, busy.episode_id, 2, "wc -l < /workspace/count")))).toBe("1");
+      expect((await Promise.all(rewards)).map((ended) => ended.reward)).toEqual(scripts.map(() => 1));
+      for (const id of scripts) {
+        const { items } = (await now.client.request("GET", `/v1/episodes/${id}/trajectory`)) as {
+          items: { type: string }[];
+        };
+        expect(items.filter(({ type }) => type === "reward.committed" || type === "episode.ended")).toHaveLength(2);
+      }
+    },
+  };
+}
+
+test("a client that waits in a step across a restart of the server gets its answer by the same call, and a socket attaches again", {
+  timeout: DEADLINE_MS,
+}, async () => {
+  await using gym = await startGym();
+  const { episode_id: id } = await create(gym);
+  const socket = () =>
+    new WebSocket(`${gym.url.replace("http", "ws")}/v1/ws`, { headers: { authorization: `Bearer ${gym.token}` } });
+  const first = socket();
+  await new Promise((opened) => first.once("open", opened));
+  const closed = new Promise<number>((resolve) => first.once("close", resolve));
+  let calls = 0;
+  const answer = insist(() => {
+    calls++;
+    return step(gym, id, 1, SLOW);
+  });
+  await running(gym, id);
+  process.kill(await processOf(gym, "server/main.ts"), "SIGTERM");
+  expect(await closed).toBe(1001);
+  expect(said(await answer)).toBe("1");
+  expect(calls).toBeGreaterThan(1);
+  const again = socket();
+  await new Promise((opened) => again.once("open", opened));
+  const frames: { id?: string; event?: string; result?: EpisodeAnswer }[] = [];
+  again.on("message", (data: Buffer) => void frames.push(JSON.parse(data.toString())));
+  again.send(JSON.stringify({ id: "a", op: "attach", episode_id: id, after: 0 }));
+  await eventually(async () => frames.some((frame) => frame.id === "a"), DEADLINE_MS, "the answer to attach");
+  expect(frames.find((frame) => frame.id === "a")?.result).toMatchObject({ state: "ready", answers: { seq: 1 } });
+  await step(gym, id, 2, "echo on");
+  const observed = async () => frames.filter((frame) => frame.event === "observation").length >= 2;
+  await eventually(observed, DEADLINE_MS, "the observations of both steps");
+  again.close();
+});
+
+test("FLUSHALL loses nothing and runs nothing twice", { timeout: DEADLINE_MS }, async () => {
+  await using gym = await startGym();
+  const { settle } = await population(gym);
+  await withRedis(gym, (redis) => redis.flushall());
+  await settle(gym);
+});
+
+test("a Redis that stands still for 5 s loses nothing and runs nothing twice", { timeout: DEADLINE_MS }, async () => {
+  await using gym = await startGym();
+  const { settle } = await population(gym);
+  const pid = await processOf(gym, "redis-server");
+  process.kill(pid, "SIGSTOP");
+  await delay(5_000);
+  process.kill(pid, "SIGCONT");
+  await settle(gym);
+});
+
+/** Both are the same to the queue: jobs that were there are not there any more. */
+const losses: readonly [string, (folder: string) => Promise<void>][] = [
+  ["an empty Redis", (folder) => rm(folder, { recursive: true, force: true })],
+  ["a lost tail of its log", halve],
+];
+
+test.each(losses)("%s at the next start loses nothing", { timeout: DEADLINE_MS }, async (_what, lose) => {
+  await using first = await startGym();
+  const { episode_id: parked } = await create(first);
+  await step(first, parked, 1, "echo x > /workspace/count");
+  await first.client.request("POST", "/v1/queues/episode/pause");
+  const waiting = await Promise.all(Array.from({ length: 5 }, () => create(first, "?wait_s=0")));
+  expect(waiting.map(({ state }) => state)).toEqual(waiting.map(() => "queued"));
+  await first.stop();
+  await lose(join(first.home, "redis"));
+  await using gym = await startGym({ home: first.home });
+  await gym.client.request("POST", "/v1/queues/episode/resume");
+  for (const { episode_id } of waiting) expect(said(await step(gym, episode_id, 1, "echo here"))).toBe("here");
+  expect(said(await step(gym, parked, 2, "cat /workspace/count"))).toBe("x");
+});
+
+/** The second half of what was written since the last snapshot. */
+async function halve(folder: string): Promise<void> {
+  const names = (await readdir(folder, { recursive: true })).filter((name) => name.endsWith(".incr.aof"));
+  expect(names.length).toBeGreaterThan(0);
+  for (const name of names) await truncate(join(folder, name), (await stat(join(folder, name))).size >> 1);
+}
