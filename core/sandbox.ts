@@ -195,6 +195,10 @@ export interface ExportOptions {
   readonly maxEntries: number;
 }
 
+export interface FreezeOptions {
+  readonly optional?: boolean;
+}
+
 export interface Sandbox extends AsyncDisposable {
   readonly id: string;
   readonly image: string;
@@ -222,9 +226,10 @@ export interface Sandbox extends AsyncDisposable {
   /**
    * Kills every process and turns what was written into a read-only layer. The sandbox is closed by it. The caller
    * releases the snapshot. When frozen states have used up their memory it waits a while, then fails with a retryable
-   * `sandbox_unavailable`; the sandbox then stays open.
+   * `sandbox_unavailable`; the sandbox then stays open. `optional`: it never waits, and leaves the last quarter of that memory
+   * to those who must freeze. (Default: false)
    */
-  freeze(): Promise<Snapshot>;
+  freeze(options?: FreezeOptions): Promise<Snapshot>;
   /** Kills every process and frees everything. Idempotent, also after a loss. */
   close(): Promise<void>;
 }
@@ -266,6 +271,8 @@ export interface SandboxCounts {
 /** Only workers (and the bench) construct one. */
 export interface SandboxProvider extends AsyncDisposable {
   readonly tier: string;
+  /** Freezing and opening again take milliseconds, whatever the size. Else the files are copied. */
+  readonly freezesInPlace: boolean;
   open(request: OpenRequest): Promise<Sandbox>;
   /** n sandboxes over the same frozen layers, in constant time. */
   fork(snapshot: Snapshot, n: number, request: Omit<OpenRequest, "from" | "image">): Promise<Sandbox[]>;

@@ -47,7 +47,7 @@ export async function openWorkerParts(): Promise<WorkerParts> {
     frameworks: [],
     verifiers: [],
     policies: [],
-    saving: { steps: 20, ms: 300_000 },
+    saving: { steps: 20, ms: 300_000, inPlace: true },
     log,
   };
   return {

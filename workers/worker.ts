@@ -77,7 +77,7 @@ export async function startWorker({ config, redisUrl, provider, log }: WorkerOpt
     frameworks,
     verifiers,
     policies,
-    saving: { steps: config.saveEverySteps, ms: config.saveEveryS * 1000 },
+    saving: { steps: config.saveEverySteps, ms: config.saveEveryS * 1000, inPlace: provider.freezesInPlace },
     log,
   };
   await provider.reap();

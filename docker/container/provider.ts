@@ -60,6 +60,7 @@ export interface ContainerProviderOptions {
  */
 export class ContainerProvider implements SandboxProvider {
   readonly tier = "docker";
+  readonly freezesInPlace = false;
   readonly #options: ContainerProviderOptions;
   readonly #images: ImageTable;
   readonly #snapshots: ContainerSnapshots;

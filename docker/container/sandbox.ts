@@ -1,5 +1,5 @@
 import { GymError } from "../../core/errors.ts";
-import type { Snapshot } from "../../core/sandbox.ts";
+import type { FreezeOptions, Snapshot } from "../../core/sandbox.ts";
 import type { AgentConnection } from "../light/agent-connection.ts";
 import { lostPrograms } from "../light/programs.ts";
 import { LightSandbox, type SandboxHome } from "../light/sandbox.ts";
@@ -21,9 +21,9 @@ export class ContainerSandbox extends LightSandbox {
   }
 
   /** The agent itself streams the frozen files, so the connection stays until they are here; it starts nothing any more. */
-  override async freeze(): Promise<Snapshot> {
+  override async freeze(options: FreezeOptions = {}): Promise<Snapshot> {
     try {
-      return await this.#home.freeze(await lostPrograms(this.#connection));
+      return await this.#home.freeze(await lostPrograms(this.#connection), options);
     } finally {
       this.#connection.lose(new GymError("sandbox_unavailable", `sandbox ${this.id} was frozen`));
       this.#home.discard();

@@ -21,6 +21,7 @@ import { FakeSandbox } from "./sandbox.ts";
 /** Sandboxes in memory for unit tests: deterministic, no processes, any image name. What it cannot do: interpreter.ts. */
 export class FakeProvider implements SandboxProvider {
   readonly tier = "fake";
+  readonly freezesInPlace = true;
   readonly #open = new Set<FakeSandbox>();
   readonly #snapshots = new Map<string, FileTree>();
   #next = 1;

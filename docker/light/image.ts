@@ -18,3 +18,11 @@ export interface ImageMount {
   /** Paths relative to the mount that must not be seen. */
   readonly masks: readonly string[];
 }
+
+/** The mount of the image that holds `root`, and the path below it. */
+export function locate(image: ImageDefinition, root: string): { mount: number; inside: string } {
+  const path = root.replaceAll(/\/+/g, "/").replace(/\/$/, "");
+  const mount = image.mounts.findLastIndex(({ target }) => path === target || path.startsWith(`${target}/`));
+  const target = image.mounts[Math.max(mount, 0)]?.target ?? "";
+  return { mount: Math.max(mount, 0), inside: path.slice(target.length + 1) };
+}

@@ -4,6 +4,7 @@
  * One static binary plays several roles:
  *   host     outside, one per worker process: makes and ends sandboxes, keeps frozen layers. Trusted.
  *   sweeper  outside, child of the host: frees what is slow to free and cleans up after a killed host. Trusted.
+ *   compact  outside, child of the host: copies frozen layers into one, and ends. Trusted; what it reads is hostile.
  *   agent    inside, PID 1 of a sandbox: runs commands and file operations for the worker. Reads only what the worker
  *            sends; everything that it reads from files and pipes of the sandbox is hostile.
  *   reap     outside, one shot: removes what dead hosts left.

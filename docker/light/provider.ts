@@ -7,6 +7,7 @@ import { GymError } from "../../core/errors.ts";
 import type {
   ExportOptions,
   FileResult,
+  FreezeOptions,
   ImageInfo,
   OpenRequest,
   Programs,
@@ -25,7 +26,7 @@ import { Compaction } from "./compaction.ts";
 import { runExport } from "./export.ts";
 import { Payload } from "./frames.ts";
 import { HostProcess } from "./host-process.ts";
-import type { ImageDefinition } from "./image.ts";
+import { type ImageDefinition, locate } from "./image.ts";
 import { reapRunFolders } from "./run-folders.ts";
 import { LightSandbox } from "./sandbox.ts";
 import { selfCheck } from "./self-check.ts";
@@ -42,6 +43,8 @@ const WARM_KINDS = 8;
 /** How long a freeze waits for others to be released when frozen states have used up their memory. */
 const ROOM_WAIT_MS = 10_000;
 const ROOM_LOOK_MS = 50;
+/** Of that memory, for freezes that are only a convenience: an end must find room to be judged. */
+const OPTIONAL_SHARE = 0.75;
 
 export interface LightOptions {
   readonly binary: string;
@@ -64,6 +67,7 @@ export interface LightOptions {
  */
 export class LightProvider implements SandboxProvider {
   readonly tier = "light";
+  readonly freezesInPlace = true;
   readonly #options: LightOptions;
   readonly #snapshots = new SnapshotTable();
   readonly #open = new Set<Sandbox>();
@@ -248,8 +252,8 @@ export class LightProvider implements SandboxProvider {
     const sandbox = new LightSandbox(started.connection, {
       id: `sb_${owner.replaceAll(/[^A-Za-z0-9._-]/g, "-").slice(0, 48)}-${started.host.pid}-${started.number}`,
       image: name,
-      freeze: async (lost) => {
-        const snapshot = await this.#freeze(started, image, lost);
+      freeze: async (lost, options) => {
+        const snapshot = await this.#freeze(started, image, { lost, ...options });
         this.#open.delete(sandbox);
         return snapshot;
       },
@@ -262,16 +266,21 @@ export class LightProvider implements SandboxProvider {
     return sandbox;
   }
 
-  async #freeze(started: StartedSandbox, image: ImageDefinition, lost: Programs | null): Promise<Snapshot> {
+  async #freeze(
+    started: StartedSandbox,
+    image: ImageDefinition,
+    { lost, optional = false }: FreezeOptions & { lost: Programs | null },
+  ): Promise<Snapshot> {
     const layer = this.#nextLayer++;
-    const deadline = performance.now() + ROOM_WAIT_MS;
-    let size = await started.freeze(layer, this.#budget);
+    const budget = optional ? Math.floor(this.#budget * OPTIONAL_SHARE) : this.#budget;
+    const deadline = performance.now() + (optional ? 0 : ROOM_WAIT_MS);
+    let size = await started.freeze(layer, budget);
     while (size === null && performance.now() < deadline) {
       await setTimeout(ROOM_LOOK_MS);
-      size = await started.freeze(layer, this.#budget);
+      size = await started.freeze(layer, budget);
     }
     if (size === null) {
-      const held = `frozen states hold ${this.#snapshots.bytes} of ${this.#budget} bytes`;
+      const held = `frozen states hold ${this.#snapshots.bytes} of ${budget} bytes`;
       throw new GymError("sandbox_unavailable", `${held}: release some, or raise snapshot_bytes`, { retryable: true });
     }
     const { image: name, digest } = image.info;
@@ -292,12 +301,4 @@ export class LightProvider implements SandboxProvider {
 /** A kind that can also be started with its environment, which saves a round trip. */
 interface Startable extends WarmKind<StartedSandbox> {
   start(env?: readonly string[]): Promise<StartedSandbox>;
-}
-
-/** The mount of the image that holds `root`, and the path below it. */
-function locate(image: ImageDefinition, root: string): { mount: number; inside: string } {
-  const path = root.replaceAll(/\/+/g, "/").replace(/\/$/, "");
-  const mount = image.mounts.findLastIndex(({ target }) => path === target || path.startsWith(`${target}/`));
-  const target = image.mounts[Math.max(mount, 0)]?.target ?? "";
-  return { mount: Math.max(mount, 0), inside: path.slice(target.length + 1) };
 }

@@ -5,6 +5,7 @@ import type {
   ExecResult,
   FileResult,
   FileStat,
+  FreezeOptions,
   Programs,
   Sandbox,
   SandboxProcess,
@@ -27,7 +28,7 @@ export interface SandboxHome {
   readonly id: string;
   readonly image: string;
   /** `lost`: what runs until then. */
-  freeze(lost: Programs | null): Promise<Snapshot>;
+  freeze(lost: Programs | null, options: FreezeOptions): Promise<Snapshot>;
   destroy(): Promise<void>;
 }
 
@@ -103,8 +104,8 @@ export class LightSandbox implements Sandbox {
     return await runningPrograms(this.#connection);
   }
 
-  async freeze(): Promise<Snapshot> {
-    const frozen = lostPrograms(this.#connection).then((lost) => this.#home.freeze(lost));
+  async freeze(options: FreezeOptions = {}): Promise<Snapshot> {
+    const frozen = lostPrograms(this.#connection).then((lost) => this.#home.freeze(lost, options));
     this.#closing = frozen.then(
       () => undefined,
       () => undefined,

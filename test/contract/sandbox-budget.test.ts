@@ -30,6 +30,12 @@ test("a freeze waits for room, is refused without any, and leaves its sandbox op
   expect(await codeOf(second.freeze())).toBe("sandbox_unavailable");
   expect((await provider.counts()).snapshotBytes).toBeLessThan(BUDGET);
   expect((await second.exec({ argv: ["cat", "part"], timeoutMs: 20_000 })).stdoutBytes).toBe(PART.length);
+  await using optional = await provider.open({ image: "host", owner: "budget" });
+  await optional.write("part", PART.subarray(0, 500_000));
+  const asked = performance.now();
+  expect(await codeOf(optional.freeze({ optional: true }))).toBe("sandbox_unavailable");
+  expect(performance.now() - asked).toBeLessThan(5_000);
+  await optional.close();
   const waiting = second.freeze();
   await provider.release(held);
   const frozen = await waiting;

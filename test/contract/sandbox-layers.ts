@@ -171,6 +171,7 @@ behaviour(
     }
     await bash(chain.sandbox, "rm -r other");
     expect(await bash(chain.sandbox, look)).toBe(before);
+    await chain.close();
     await provider.release(base);
   },
 );

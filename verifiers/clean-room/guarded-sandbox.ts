@@ -77,8 +77,8 @@ export class GuardedSandbox implements Sandbox {
     return this.#inner.programs().catch(attribute);
   }
 
-  freeze(): Promise<Snapshot> {
-    return this.#inner.freeze().catch(attribute);
+  freeze(...args: Parameters<Sandbox["freeze"]>): Promise<Snapshot> {
+    return this.#inner.freeze(...args).catch(attribute);
   }
 
   close(): Promise<void> {

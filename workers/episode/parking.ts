@@ -3,7 +3,7 @@ import type { FrameworkSession } from "../../core/framework.ts";
 import type { Digest } from "../../core/ids.ts";
 import type { Json } from "../../core/json.ts";
 import type { ObservationInfo } from "../../core/messages.ts";
-import type { Sandbox, Snapshot } from "../../core/sandbox.ts";
+import type { FreezeOptions, Sandbox, Snapshot } from "../../core/sandbox.ts";
 
 import { notifyState } from "./ending.ts";
 import { meteredSandbox } from "./meter.ts";
@@ -52,9 +52,12 @@ export async function parkWorkspace(parts: ActorParts, used: { steps: number; wa
 }
 
 /** Null when the tier has no room for frozen files now; the sandbox is then as it was. */
-export async function frozenOrNull({ deps, record, sandbox }: ActorParts): Promise<Snapshot | null> {
+export async function frozenOrNull(
+  { deps, record, sandbox }: ActorParts,
+  options: FreezeOptions = {},
+): Promise<Snapshot | null> {
   try {
-    return await sandbox.freeze();
+    return await sandbox.freeze(options);
   } catch (error) {
     if (!(error instanceof GymError && error.retryable)) throw error;
     deps.log.warn({ err: error, episodeId: record.episode_id }, "not frozen: the episode keeps its sandbox");

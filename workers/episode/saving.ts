@@ -10,10 +10,14 @@ export interface SavePolicy {
   readonly steps: number;
   /** One that steps slowly is saved after this time. */
   readonly ms: number;
+  /** Freezing costs milliseconds ({@link SandboxProvider.freezesInPlace}). */
+  readonly inPlace: boolean;
 }
 
 /** A state of up to so many bytes is saved at every turn; larger ones less often, in proportion to what is written. */
 const CHEAP_BYTES = 4 * 1024 * 1024;
+/** Where freezing copies the files, which takes a second, turns are so many times as long. */
+const COPYING_TURNS = 10;
 /** One that did not fit into the store is tried again after so many turns. */
 const TOO_LARGE_TURNS = 64;
 
@@ -32,13 +36,18 @@ export class Saver {
   readonly #now: () => number;
   #steps = 0;
   #since: number;
-  #weight = 1;
+  #weight: number;
   #keeping: Promise<void> | null = null;
 
   constructor(policy: SavePolicy, now: () => number = Date.now) {
     this.#policy = policy;
     this.#now = now;
+    this.#weight = this.#least;
     this.#since = now();
+  }
+
+  get #least(): number {
+    return this.#policy.inPlace ? 1 : COPYING_TURNS;
   }
 
   /** Settles when nothing is being written any more. Never rejects. */
@@ -61,7 +70,7 @@ export class Saver {
     this.#since = this.#now();
     if ((await parts.sandbox.programs())?.count !== 0) return null;
     const state = await parts.session.state();
-    const frozen = await frozenOrNull(parts);
+    const frozen = await frozenOrNull(parts, { optional: true });
     if (frozen === null) return null;
     try {
       await closeSession(parts);
@@ -80,7 +89,7 @@ export class Saver {
   ): Promise<void> {
     try {
       const saved = await saveWorkspace(deps, lease.snapshot, frozen);
-      this.#weight = saved === null ? TOO_LARGE_TURNS : Math.max(1, saved.bytes / CHEAP_BYTES);
+      this.#weight = saved === null ? TOO_LARGE_TURNS : Math.max(this.#least, saved.bytes / CHEAP_BYTES);
       if (saved === null) return;
       const { snapshot, workspace } = saved;
       await journal.append({ type: "episode.saved", snapshot, workspace, framework_state: state, seq: at.seq });
