@@ -37,6 +37,7 @@ interface Opened {
  */
 export class LightImages implements SandboxProvider {
   readonly tier = "light";
+  readonly freezesInPlace = true;
   readonly #options: LightImagesOptions;
   readonly #host: LightProvider;
   /** By digest: an image that was built anew is another one, and the old one lives as long as its snapshots. */
@@ -45,7 +46,7 @@ export class LightImages implements SandboxProvider {
 
   constructor(options: LightImagesOptions) {
     this.#options = options;
-    this.#host = new LightProvider({ ...options, images: [options.host] });
+    this.#host = this.#hostOf(options.host);
   }
 
   async open(request: OpenRequest): Promise<Sandbox> {
@@ -106,6 +107,14 @@ export class LightImages implements SandboxProvider {
     await this.close();
   }
 
+  /** All of them share one budget for frozen states. */
+  #hostOf(image: ImageDefinition): LightProvider {
+    const heldElsewhere = (): number =>
+      [this.#host, ...this.#providers()].reduce((sum, one) => sum + (one === provider ? 0 : one.snapshotBytes), 0);
+    const provider: LightProvider = new LightProvider({ ...this.#options, images: [image], heldElsewhere });
+    return provider;
+  }
+
   #holder(snapshot: Snapshot): LightProvider | undefined {
     return snapshot.image === "host" ? this.#host : this.#opened.get(snapshot.imageDigest)?.provider;
   }
@@ -140,7 +149,7 @@ export class LightImages implements SandboxProvider {
       throw new GymError("sandbox_unavailable", `${MOST_OPEN} images are in use here at once`, { retryable: true });
     const { digest } = definition.info;
     const opened = this.#opened.get(digest) ?? {
-      provider: new LightProvider({ ...this.#options, images: [definition] }),
+      provider: this.#hostOf(definition),
       usedAt: Date.now(),
     };
     this.#opened.set(digest, opened);

@@ -1,7 +1,6 @@
 import { execFile } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { totalmem } from "node:os";
-import { setTimeout } from "node:timers/promises";
 import { promisify } from "node:util";
 import { GymError } from "../../core/errors.ts";
 import type {
@@ -25,6 +24,7 @@ import { type WarmKind, WarmPool } from "../warm-pool.ts";
 import { Compaction } from "./compaction.ts";
 import { runExport } from "./export.ts";
 import { Payload } from "./frames.ts";
+import { freezeWithin } from "./freeze.ts";
 import { HostProcess } from "./host-process.ts";
 import { type ImageDefinition, locate } from "./image.ts";
 import { reapRunFolders } from "./run-folders.ts";
@@ -40,12 +40,6 @@ const STARTS_AT_ONCE = 8;
 const WARM_PER_KIND = 2;
 /** With two each, 16 sandboxes wait at most: 10 to 16 MB. */
 const WARM_KINDS = 8;
-/** How long a freeze waits for others to be released when frozen states have used up their memory. */
-const ROOM_WAIT_MS = 10_000;
-const ROOM_LOOK_MS = 50;
-/** Of that memory, for freezes that are only a convenience: an end must find room to be judged. */
-const OPTIONAL_SHARE = 0.75;
-
 export interface LightOptions {
   readonly binary: string;
   readonly images: readonly ImageDefinition[];
@@ -59,6 +53,8 @@ export interface LightOptions {
    * the machine's)
    */
   readonly snapshotBytes?: number;
+  /** What others that share this memory hold. (Default: nothing) */
+  readonly heldElsewhere?: () => number;
 }
 
 /**
@@ -162,6 +158,10 @@ export class LightProvider implements SandboxProvider {
       const advice = "run as root, or allow unprivileged user namespaces (kernel 6.13 or newer)";
       return { tier: this.tier, mode: "none", enforced: [], missing: [{ what: `sandboxes: ${why}`, advice }] };
     }
+  }
+
+  get snapshotBytes(): number {
+    return this.#snapshots.bytes;
   }
 
   async counts(): Promise<SandboxCounts> {
@@ -272,17 +272,8 @@ export class LightProvider implements SandboxProvider {
     { lost, optional = false }: FreezeOptions & { lost: Programs | null },
   ): Promise<Snapshot> {
     const layer = this.#nextLayer++;
-    const budget = optional ? Math.floor(this.#budget * OPTIONAL_SHARE) : this.#budget;
-    const deadline = performance.now() + (optional ? 0 : ROOM_WAIT_MS);
-    let size = await started.freeze(layer, budget);
-    while (size === null && performance.now() < deadline) {
-      await setTimeout(ROOM_LOOK_MS);
-      size = await started.freeze(layer, budget);
-    }
-    if (size === null) {
-      const held = `frozen states hold ${this.#snapshots.bytes} of ${budget} bytes`;
-      throw new GymError("sandbox_unavailable", `${held}: release some, or raise snapshot_bytes`, { retryable: true });
-    }
+    const { heldElsewhere = () => 0 } = this.#options;
+    const size = await freezeWithin(started, layer, { budget: this.#budget, heldElsewhere, optional });
     const { image: name, digest } = image.info;
     const snapshot = { id: `snap_${randomBytes(9).toString("base64url")}`, image: name, imageDigest: digest, lost };
     this.#snapshots.add(snapshot, { layer, size, below: started.layers });
