@@ -252,10 +252,17 @@ void job_status(struct job *j) {
   job_answer(j, status);
 }
 
+/* Every process inside descends from the supervisor of a job. */
+static int runs_alone(const struct job *j) {
+  for (int i = 0; i < MAX_JOBS; i++)
+    if (agent.jobs[i].used && &agent.jobs[i] != j && agent.jobs[i].supervisor > 0) return 0;
+  return 1;
+}
+
 static void end_job(struct job *j) {
   if (j->killed || j->supervisor <= 0) return;
   j->killed = 1;
-  if (kill_tree(j->supervisor) < 0) kill_all();
+  if (runs_alone(j) || kill_tree(j->supervisor) < 0) kill_all(); /* one call for all: no bomb outruns it */
 }
 
 void job_kill(uint32_t id) {

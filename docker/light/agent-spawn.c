@@ -113,6 +113,7 @@ pid_t spawn_supervised(const struct spawn *s, int *status_fd) {
   pid_t pid = fork();
   if (pid == 0) {
     prefer_as_victim();
+    setpriority(PRIO_PROCESS, 0, 0); /* the agent's own is higher where the host could raise it; nobody inside can */
     supervise(s, ends[1]);
   }
   int error = errno;
@@ -160,15 +161,27 @@ static int descends(const struct process *list, int n, int i, pid_t root) {
   return 0;
 }
 
+static int was_stopped(const struct process *list, int n, pid_t pid) {
+  for (int i = 0; i < n; i++) if (list[i].pid == pid) return list[i].state == 'T';
+  return 0;
+}
+
+/* Everything but PID 1 stands still: a process with a stop signal pending cannot fork. Answers what was there before. */
+static int stop_all(struct process *before) {
+  int n = read_processes(before);
+  kill(-1, SIGSTOP);
+  return n;
+}
+
 /*
- * Ends all descendants of a supervisor, then the supervisor. First everything is stopped, pass after pass, until a pass
- * finds nobody new: a stopped process cannot fork, so a bomb runs out of room; then all are killed at once.
- * Answers -1 when passes do not end it: the caller then ends every process of the sandbox.
+ * Ends all descendants of a supervisor, then the supervisor. First they are stopped, pass after pass, until a pass finds
+ * nobody new: a stopped process cannot fork. A bomb that forks faster than it is found has the whole sandbox stand still
+ * meanwhile. Answers -1 when passes do not end it: the caller then ends every process of the sandbox.
  */
 int kill_tree(pid_t root) {
-  static struct process list[MAX_SEEN];
-  int n = 0, running = 1;
-  for (int pass = 0; pass < 200 && running; pass++) {
+  static struct process list[MAX_SEEN], before[MAX_SEEN];
+  int n = 0, running = 1, had = -1, left = 1;
+  for (int pass = 0; pass < 3 && running; pass++) {
     running = 0;
     n = read_processes(list);
     for (int i = 0; i < n; i++) {
@@ -176,20 +189,23 @@ int kill_tree(pid_t root) {
       running |= kill(list[i].pid, SIGSTOP) == 0;
     }
   }
-  for (int pass = 0; pass < 50; pass++) {
-    int left = 0;
+  if (running) {
+    had = stop_all(before);
+    n = read_processes(list);
+  }
+  for (int pass = 0; pass < 50 && left; pass++) {
+    left = 0;
     for (int i = 0; i < n; i++) {
       if (list[i].pid == root || list[i].state == 'Z' || !descends(list, n, i, root)) continue;
       left++;
       kill(list[i].pid, SIGKILL);
     }
-    if (left == 0) {
-      kill(root, SIGKILL);
-      return 0;
-    }
+    if (left == 0) kill(root, SIGKILL);
     n = read_processes(list);
   }
-  return -1;
+  for (int i = 0; had >= 0 && i < n; i++)
+    if (list[i].pid != 1 && !was_stopped(before, had, list[i].pid)) kill(list[i].pid, SIGCONT);
+  return left ? -1 : 0;
 }
 
 /* Ends every process but PID 1 and waits until they are gone: a killed one may still have a turn on a busy machine. */

@@ -10,7 +10,7 @@
 #include "light.h"
 #include <sys/fsuid.h>
 
-enum { FSCONFIG_STRING = 1, FSCONFIG_FD = 5, FSCONFIG_CREATE = 6 };
+enum { FSCONFIG_STRING = 1, FSCONFIG_FD = 5, FSCONFIG_CREATE = 6, AGENT_NICE = -15 };
 static char why[512];
 const char *create_error(void) { return why; }
 int failed(const char *what) {
@@ -27,7 +27,18 @@ static int overlay_message(int fs, const char *what) {
   return -1;
 }
 
-struct stack { /* descriptors of layers: closing a detached mount dissolves it, so all are held until CREATE */
+/*
+ * Clones of layers. Closing a detached mount dissolves it, so all are held until CREATE; and each close waits for an RCU
+ * grace period (tens of ms on a busy machine), so none is closed here: the child takes them along (inside.c).
+ */
+static struct {
+  int fds[MAX_MOUNTS * (MAX_DEPTH + MAX_LOWERS + 4)], n;
+} spent;
+static void retire(const int *fds, int n) {
+  for (int i = 0; i < n; i++) spent.fds[spent.n++] = fds[i];
+}
+
+struct stack {
   int fs, held[MAX_DEPTH + MAX_LOWERS + 4], n, userns;
 };
 
@@ -75,18 +86,21 @@ static int stack_begin(struct stack *s, int userns) {
   return 0;
 }
 
+static int stack_drop(struct stack *s) {
+  retire(s->held, s->n);
+  close(s->fs);
+  return -1;
+}
+
 static int stack_end(struct stack *s, uid_t owner, unsigned attributes) {
   int mount = -1;
-  if (s->n >= 0) {
-    /* The mounter's file-system id must lie in the mapped range, else the overlay silently becomes read-only. */
-    if (owner) setfsgid(owner), setfsuid(owner), raise_capabilities();
-    int r = sys_fsconfig(s->fs, FSCONFIG_CREATE, NULL, NULL, 0);
-    if (owner) setfsuid(0), setfsgid(0), raise_capabilities();
-    if (r < 0) overlay_message(s->fs, "mount overlay");
-    else if ((mount = sys_fsmount(s->fs, attributes)) < 0) failed("attach overlay");
-  }
-  for (int i = 0; i < s->n; i++) close(s->held[i]);
-  close(s->fs);
+  /* The mounter's file-system id must lie in the mapped range, else the overlay silently becomes read-only. */
+  if (owner) setfsgid(owner), setfsuid(owner), raise_capabilities();
+  int r = sys_fsconfig(s->fs, FSCONFIG_CREATE, NULL, NULL, 0);
+  if (owner) setfsuid(0), setfsgid(0), raise_capabilities();
+  if (r < 0) overlay_message(s->fs, "mount overlay");
+  else if ((mount = sys_fsmount(s->fs, attributes)) < 0) failed("attach overlay");
+  stack_drop(s);
   return mount;
 }
 
@@ -107,13 +121,11 @@ static int writable(const struct create_request *q, int mount, int mapped, int u
   name[0] = 'w';
   int work = openat(mapped, name, O_PATH | O_DIRECTORY | O_CLOEXEC);
   bad = bad || sys_fsconfig(s.fs, FSCONFIG_FD, "upperdir", NULL, upper) < 0 || sys_fsconfig(s.fs, FSCONFIG_FD, "workdir", NULL, work) < 0;
-  s.held[s.n++] = upper;
-  s.held[s.n++] = work;
-  if (!bad) return stack_end(&s, owner, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV);
-  if (!why[0]) overlay_message(s.fs, "set upper folder");
-  for (int i = 0; i < s.n; i++) close(s.held[i]);
-  close(s.fs);
-  return -1;
+  if (bad && !why[0]) overlay_message(s.fs, "set upper folder");
+  int fd = bad ? stack_drop(&s) : stack_end(&s, owner, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV);
+  if (upper >= 0) close(upper);
+  if (work >= 0) close(work);
+  return fd;
 }
 
 static int read_only(struct create_request const *q, struct layer *const *below, int depth, int userns, uid_t owner) {
@@ -122,11 +134,8 @@ static int read_only(struct create_request const *q, struct layer *const *below,
   if (empty < 0 || stack_begin(&s, userns) < 0) return -1;
   int bad = add_layers(&s, below, depth, q->mount) < 0 || image_lowers(&s, &images[q->image], q->mount) < 0 ||
             add_lower(&s, empty, &none) < 0; /* an overlay without upper needs two layers */
-  close(empty);
-  if (!bad) return stack_end(&s, owner, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
-  for (int i = 0; i < s.n; i++) close(s.held[i]);
-  close(s.fs);
-  return -1;
+  retire(&empty, 1);
+  return bad ? stack_drop(&s) : stack_end(&s, owner, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
 }
 
 /* Device nodes of its own: on a shared one, flock is a channel between sandboxes. In user mode they must be shared. */
@@ -176,7 +185,7 @@ static int sandbox_mounts(const struct create_request *q, struct sandbox *s, int
     if (fd < 0) n = -1;
     if (n >= 0) fds[n++] = fd;
   }
-  if (mapped != s->tmpfs) close(mapped);
+  if (mapped != s->tmpfs) retire(&mapped, 1);
   if (n < 0) return -1;
   int devices = make_devices(fds + n);
   return devices < 0 ? -1 : n + devices;
@@ -272,6 +281,16 @@ static int clone_child(const struct plan *p, struct sandbox *s, int into, uint32
   return pid < 0 ? failed("clone") : pid;
 }
 
+/* The child gets its mounts and as many spent clones as a message holds; the sweeper closes the others. */
+static int send_mounts(int channel, int *fds, int n) {
+  int extra = 0;
+  while (n > 0 && extra < spent.n && n + extra < MAX_SENT) fds[n + extra] = spent.fds[extra], extra++;
+  int sent = n > 0 ? send_fds(channel, fds, n + extra) : -1;
+  for (int i = extra; i < spent.n; i++) sweep(host.sweeper, "-", spent.fds[i]);
+  spent.n = 0;
+  return n > 0 && sent < 0 ? failed("send mounts") : n;
+}
+
 int sandbox_create(const struct create_request *q, struct sandbox *s) {
   struct plan p = {0};
   int fds[2 * MAX_DEPTH + 32], n = -1, into = -1, ends[2] = {-1, -1}, userns = -1;
@@ -287,9 +306,11 @@ int sandbox_create(const struct create_request *q, struct sandbox *s) {
   if (!why[0] && socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0) failed("make socket pair");
   if (!why[0]) s->pid = clone_child(&p, s, into, base, ends);
   if (s->pid > 0) userns = write_maps(s->pid, base);
+  /* Within its control group the agent goes before its own commands, however many they are (agent-spawn.c). */
+  if (s->pid > 0 && host.root_mode && groups.mask & 1u << CG_CPU) setpriority(PRIO_PROCESS, (id_t)s->pid, AGENT_NICE);
   uid_t owner = host.root_mode ? base : 0;
   if (userns >= 0) n = q->kind == KIND_EXPORT ? export_mounts(q, userns, owner, fds) : sandbox_mounts(q, s, userns, owner, fds);
-  if (n > 0 && send_fds(ends[0], fds, n) < 0) n = failed("send mounts");
+  n = send_mounts(ends[0], fds, n);
   for (size_t i = 0; i < sizeof fds / sizeof *fds; i++) if (fds[i] >= 0) close(fds[i]);
   for (int i = 0; i < p.nattach; i++) close(p.attach[i]);
   int spare[] = {p.listen_fd, p.oom_fd, into, ends[1], userns};

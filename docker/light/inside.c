@@ -27,15 +27,17 @@ int send_fds(int socket, const int *fds, int n) {
   return sendmsg(socket, &m, MSG_NOSIGNAL) == 1 ? 0 : -1;
 }
 
-int receive_fds(int socket, int *fds, int n) {
+/* Answers how many came. */
+int receive_fds(int socket, int *fds, int most) {
   char byte, control[CMSG_SPACE(sizeof(int) * MAX_SENT)];
   struct iovec io = {&byte, 1};
-  struct msghdr m = {.msg_iov = &io, .msg_iovlen = 1, .msg_control = control, .msg_controllen = CMSG_SPACE(sizeof(int) * (size_t)n)};
+  struct msghdr m = {.msg_iov = &io, .msg_iovlen = 1, .msg_control = control, .msg_controllen = CMSG_SPACE(sizeof(int) * (size_t)most)};
   if (recvmsg(socket, &m, MSG_CMSG_CLOEXEC) != 1) return -1;
   struct cmsghdr *h = CMSG_FIRSTHDR(&m);
-  if (!h || h->cmsg_len != CMSG_LEN(sizeof(int) * (size_t)n)) return -1;
+  if (!h || m.msg_flags & MSG_CTRUNC) return -1;
+  int n = (int)((h->cmsg_len - CMSG_LEN(0)) / sizeof(int));
   memcpy(fds, CMSG_DATA(h), sizeof(int) * (size_t)n);
-  return 0;
+  return n;
 }
 
 static int out;
@@ -169,21 +171,32 @@ static void sandbox_root(const struct plan *p, const int *fds) {
   make_proc();
 }
 
+/*
+ * Clones of layers that the overlays no longer need. Closing each would wait for an RCU grace period of its own; laid over
+ * a folder of the old root they go with it, in the one wait that leaving it costs anyway.
+ */
+static void lay_aside(const int *fds, int n) {
+  for (int i = 0; i < n; i++)
+    if (sys_move_mount(fds[i], "/proc") < 0) return; /* then they are closed at exec */
+}
+
 void inside(const struct plan *p, int channel) {
   int fds[MAX_SENT], n = p->kind == KIND_EXPORT ? 3 + p->nlayers : p->nmounts + 1 + p->ndevices;
   out = channel;
   for (int i = 0; i < p->nattach; i++) check(write(p->attach[i], "0", 1), "enter control group");
-  check(receive_fds(channel, fds, n), "receive mounts");
-  check(syscall(SYS_setresgid, 0, 0, 0), "take group 0");
-  check(syscall(SYS_setresuid, 0, 0, 0), "take user 0");
   check(unshare(CLONE_NEWCGROUP), "new cgroup namespace");
   /* Locks on a time namespace that all share would be a channel. The agent's start enters it; old kernels have none. */
   if (unshare(CLONE_NEWTIME) < 0 && errno != EINVAL) check(-1, "new time namespace");
   check(mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL), "make mounts private");
   if (p->kind == KIND_SANDBOX) raise_loopback();
   check(sethostname("sandbox", 7), "set host name");
+  int came = receive_fds(channel, fds, MAX_SENT); /* the maps of ids are written before these are sent */
+  check(came < n ? -1 : 0, "receive mounts");
+  check(syscall(SYS_setresgid, 0, 0, 0), "take group 0");
+  check(syscall(SYS_setresuid, 0, 0, 0), "take user 0");
   if (p->kind == KIND_EXPORT) exporter_root(p, fds);
   else sandbox_root(p, fds);
+  lay_aside(fds + n, came - n);
   check(syscall(SYS_pivot_root, ".", "."), "pivot_root");
   check(umount2(".", MNT_DETACH), "leave the old root");
   check(chdir("/"), "enter the new root");

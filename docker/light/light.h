@@ -159,7 +159,7 @@ extern const char *const device_names[DEVICES];
 void choose_masks(void);
 void inside(const struct plan *p, int channel) __attribute__((noreturn));
 int send_fds(int socket, const int *fds, int n);
-int receive_fds(int socket, int *fds, int n);
+int receive_fds(int socket, int *fds, int most);
 
 /* ---- create.c ---- */
 struct layer {
