@@ -45,6 +45,17 @@ export interface ExecRequest {
   readonly mergeOutput?: boolean;
   /** Told of every chunk as it comes, also of those that the cap drops. */
   readonly onOutput?: (chunk: OutputChunk) => void;
+  /**
+   * Runs it on a terminal of its own: input is typed (control characters act, lines echo), all output comes as "stdout",
+   * the end of input is typed, too. TERM is xterm-256color where the environment names none. (Default: pipes)
+   */
+  readonly pty?: TerminalSize;
+}
+
+/** 1..1000 each. */
+export interface TerminalSize {
+  readonly columns: number;
+  readonly rows: number;
 }
 
 export interface OutputChunk {
@@ -74,6 +85,10 @@ export interface SandboxProcess extends AsyncDisposable {
   /** Bytes to standard input; resolves when the sandbox has taken them (back-pressure). A closed stdin is not an error. */
   write(data: string | Uint8Array): Promise<void>;
   closeStdin(): Promise<void>;
+  /** Gives its terminal another size; the programs in front get SIGWINCH. Nothing happens without a terminal or after the end. */
+  resize(size: TerminalSize): Promise<void>;
+  /** Sends a signal, e.g. "SIGINT", to the command and its process group. Nothing happens after the command's end. */
+  signal(name: string): Promise<void>;
   /** Kills the command and everything it started. Idempotent. */
   kill(): Promise<void>;
   /** Resolves once, after the last output. Never rejects for what the program did. */

@@ -6,3 +6,8 @@ const names = new Map<number, string>(Object.entries(constants.signals).map(([na
 export function signalName(number: number): string {
   return names.get(number) ?? `SIG${number}`;
 }
+
+/** 9 for "SIGKILL"; null for what is no signal's name. */
+export function signalNumber(name: string): number | null {
+  return [...names].find(([, known]) => known === name)?.[0] ?? null;
+}

@@ -1,3 +1,4 @@
+import { GymError } from "../../core/errors.ts";
 import { type ExecResult, type SandboxProcess, type SpawnRequest, WORKSPACE } from "../../core/sandbox.ts";
 import { OutputKeeper } from "../output-keeper.ts";
 import type { FileTree } from "./file-tree.ts";
@@ -89,6 +90,17 @@ export class FakeProcess implements SandboxProcess {
     this.#closed.resolve();
   }
 
+  async resize(): Promise<void> {
+    throw noTerminal();
+  }
+
+  async signal(name: string): Promise<void> {
+    throw new GymError(
+      "sandbox_unavailable",
+      `the fake tier runs no programs that ${name} could reach: use the light tier`,
+    );
+  }
+
   async kill(): Promise<void> {
     this.#kill.abort();
     await this.exit;
@@ -97,6 +109,10 @@ export class FakeProcess implements SandboxProcess {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.kill();
   }
+}
+
+export function noTerminal(): GymError {
+  return new GymError("sandbox_unavailable", "the fake tier has no terminals: use the light tier");
 }
 
 export function newState(cwd: string | undefined, env: Readonly<Record<string, string>>): ShellState {

@@ -19,7 +19,7 @@ import { checkBounds } from "../light/command.ts";
 import { programsOf } from "../light/programs.ts";
 import type { FileTree } from "./file-tree.ts";
 import { absolute, type ShellState } from "./interpreter.ts";
-import { FakeProcess, type FakeRun, newState, runBounded } from "./process.ts";
+import { FakeProcess, type FakeRun, newState, noTerminal, runBounded } from "./process.ts";
 
 export interface FakeHome {
   readonly id: string;
@@ -135,6 +135,7 @@ export class FakeSandbox implements Sandbox {
   #run(request: ExecRequest): Omit<FakeRun, "signal"> {
     this.#check();
     checkBounds(request);
+    if (request.pty) throw noTerminal();
     if (request.argv.length === 0) throw new RangeError("argv must name a program");
     const { timeoutMs, maxOutputBytes, mergeOutput, onOutput } = request;
     const state = newState(request.cwd, { ...this.#home.env, ...request.env });

@@ -108,6 +108,8 @@ export function refused(text: string): GymError {
   return new GymError("sandbox_unavailable", `the sandbox refused: ${text}`, { retryable: true });
 }
 
-/** The kernel's words when the processes or the memory of a sandbox are used up by its own programs (EAGAIN, ENOMEM). */
+/** The kernel's words when a sandbox's own programs used up its processes, memory or terminals (EAGAIN, ENOMEM, ENOSPC). */
 export const isOwnLimit = (text: string): boolean =>
-  text.endsWith("Resource temporarily unavailable") || text.endsWith("Cannot allocate memory");
+  ["Resource temporarily unavailable", "Cannot allocate memory", "No space left on device"].some((end) =>
+    text.endsWith(end),
+  );

@@ -112,15 +112,23 @@ static int long_script(char **argv, int n) {
   return fd;
 }
 
-static void launch(struct job *j, struct spawn *s) {
-  int theirs[4] = {-1, -1, -1, -1}, bad = 0;
+/* Makes the command's three streams; answers 0 when they are there. */
+static int make_streams(struct job *j, int theirs[3], struct reader *size) {
+  int bad = 0;
+  if (j->flags & FLAG_PTY) return (theirs[1] = terminal_open(j, size)) < 0;
   if (j->flags & FLAG_STDIN) bad |= make_pipe(&j->in, &theirs[0], 0) < 0;
   else theirs[0] = open("/dev/null", O_RDONLY | O_CLOEXEC);
   bad |= make_pipe(&j->out[OUT_STDOUT], &theirs[1], 1) < 0;
   if (!(j->flags & FLAG_MERGE)) bad |= make_pipe(&j->out[OUT_STDERR], &theirs[2], 1) < 0;
-  if (j->flags & FLAG_CHANNEL) bad |= make_pipe(&j->out[OUT_CHANNEL], &theirs[3], 1) < 0;
-  s->merge = (j->flags & FLAG_MERGE) != 0;
-  for (int i = 0; i < 3; i++) s->fds[i] = i == 2 && s->merge ? theirs[1] : theirs[i];
+  return bad;
+}
+
+static void launch(struct job *j, struct spawn *s, struct reader *size) {
+  int theirs[4] = {-1, -1, -1, -1}, bad = make_streams(j, theirs, size);
+  if (!bad && j->flags & FLAG_CHANNEL) bad |= make_pipe(&j->out[OUT_CHANNEL], &theirs[3], 1) < 0;
+  s->terminal = (j->flags & FLAG_PTY) != 0;
+  s->merge = s->terminal || j->flags & FLAG_MERGE;
+  for (int i = 0; i < 3; i++) s->fds[i] = s->terminal || (i == 2 && s->merge) ? theirs[1] : theirs[i];
   s->channel = theirs[3];
   if (!bad) j->supervisor = spawn_supervised(s, &j->status);
   int error = errno;
@@ -131,9 +139,17 @@ static void launch(struct job *j, struct spawn *s) {
   job_drop(j);
 }
 
-/* u32 flags, u32 timeout, u32 keep, text cwd, strings argv, strings env */
+static void name_terminal(char **env) {
+  static char name[] = "TERM=xterm-256color";
+  int n = 0;
+  for (; env[n]; n++) if (!strncmp(env[n], "TERM=", 5)) return;
+  env[n] = name;
+  env[n + 1] = NULL;
+}
+
+/* u32 flags, u32 timeout, u32 keep, text cwd, strings argv, strings env; with FLAG_PTY u32 columns, u32 rows */
 void job_start(uint32_t id, struct reader *r) {
-  static char *argv[MAX_ARGUMENTS + 1], *env[MAX_ARGUMENTS + 1];
+  static char *argv[MAX_ARGUMENTS + 1], *env[MAX_ARGUMENTS + 2];
   char cwd[PATH_MAX];
   struct spawn s = {.argv = argv, .envp = env, .cwd = cwd, .channel = -1, .extra = {-1, -1, -1}};
   int argc, nenv;
@@ -146,7 +162,8 @@ void job_start(uint32_t id, struct reader *r) {
   job_begin_run(j, id, timeout, keep, flags);
   s.extra[0] = long_script(argv, argc);
   add_base_env(env, nenv, MAX_ARGUMENTS);
-  launch(j, &s);
+  if (flags & FLAG_PTY) name_terminal(env);
+  launch(j, &s, r);
   if (s.extra[0] >= 0) close(s.extra[0]);
   if (!j->used) return;
   for (int k = 0; k < OUT_KINDS; k++)
@@ -188,7 +205,7 @@ static int read_stream(struct job *j, int kind, size_t most) {
   static uint8_t data[CHUNK];
   while (most > 0) {
     ssize_t n = read(j->out[kind], data, sizeof data);
-    if (n < 0) return 0;
+    if (n < 0) return errno == EIO ? -1 : 0; /* EIO: nobody has the terminal open any more */
     if (n == 0) return -1;
     take_output(j, kind, data, (size_t)n);
     most = (size_t)n > most ? 0 : most - (size_t)n;
@@ -312,6 +329,11 @@ void jobs_pause(int paused) {
   }
 }
 
+static void end_input(struct job *j) {
+  if (j->flags & FLAG_PTY && j->in >= 0) terminal_end_input(j);
+  else shut(&j->in);
+}
+
 /* Input waits in the agent until the program takes it; the worker sends the next piece when this one is gone ('i'). */
 static void feed(struct job *j) {
   int r = j->in < 0 ? -1 : buffer_flush(&j->input, j->in);
@@ -320,7 +342,7 @@ static void feed(struct job *j) {
   if (j->in >= 0) epoll_ctl(agent.epoll, EPOLL_CTL_DEL, j->in, NULL);
   buffer_free(&j->input);
   agent_answer(j->id, 'i', NULL, 0);
-  if (j->close_input) shut(&j->in);
+  if (j->close_input) end_input(j);
 }
 
 void job_writable(struct job *j) { feed(j); }
@@ -337,5 +359,5 @@ void job_close_input(uint32_t id) {
   struct job *j = job_find(id);
   if (!j) return;
   j->close_input = 1;
-  if (j->input.from == j->input.to) shut(&j->in);
+  if (j->input.from == j->input.to) end_input(j);
 }

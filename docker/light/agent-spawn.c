@@ -9,16 +9,19 @@
  */
 #include "agent.h"
 #include <dirent.h>
+#include <sys/ioctl.h>
 
 static void become_command(const struct spawn *s) {
   sigset_t none;
-  for (int i = 1; i < NSIG; i++) {
+  /* What is ignored stays ignored over exec, and the host ignores the signals of a terminal. */
+  for (int i = 1; i < SIGRTMIN; i++) {
     struct sigaction normal = {.sa_handler = SIG_DFL};
-    sigaction(i, &normal, NULL); /* the host ignores some, and a program would inherit it */
+    sigaction(i, &normal, NULL);
   }
   sigemptyset(&none);
   setsid();
   for (int i = 0; i < 3; i++) dup2(s->fds[i], i);
+  if (s->terminal) ioctl(0, TIOCSCTTY, 0); /* its session's own: Ctrl-C and the like reach it and nothing else */
   if (s->merge) dup2(1, 2);
   if (s->channel >= 0) dup2(s->channel, 3);
   for (int i = 0; i < 3; i++)

@@ -7,8 +7,8 @@
  * its own program's doing, and the host reports it so.
  *
  * Requests: 'B' base environment, 'E' command, 'I' input, 'C' close input, 'K' kill, 'S' open a shell, 'M' run in it,
- * 'G' read, 'W' write, 'T' stat, 'L' list, 'U' remove, 'N' programs, 'P' ping. Answers: 'O' 'R' 'H' output, 'X' end of a command,
- * 'i' input taken, 'o' done, 'e' refused with a text, 'D' 'N' 'T' data of files, 'Z' end of a file request.
+ * 'G' read, 'W' write, 'T' stat, 'L' list, 'U' remove, 'N' programs, 'J' size of a command's terminal, 'Q' signal
+ * to a command, 'P' ping. Answers: 'O' 'R' 'H' output, 'X' end of a command, 'i' input taken, 'o' done, 'e' refused with a text, 'D' 'N' 'T' data of files, 'Z' end of a file request.
  */
 #include "agent.h"
 #include <linux/capability.h>
@@ -53,6 +53,8 @@ static void serve(struct frame *f) {
     case 'I': return job_input(f->id, &r);
     case 'C': return job_close_input(f->id);
     case 'K': return job_kill(f->id);
+    case 'J': return terminal_resize(f->id, &r);
+    case 'Q': return job_signal(f->id, &r);
     case 'S': return shell_open(f->id, &r);
     case 'M': return shell_run(f->id, &r);
     case 'F': case 'V': case 'v': case 'w': return container_request(f);

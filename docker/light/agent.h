@@ -9,7 +9,7 @@
 #define NO_DEADLINE 0
 
 enum { OUT_STDOUT, OUT_STDERR, OUT_CHANNEL, OUT_KINDS };
-enum { FLAG_MERGE = 1, FLAG_STREAM = 2, FLAG_STDIN = 4, FLAG_CHANNEL = 8 };
+enum { FLAG_MERGE = 1, FLAG_STREAM = 2, FLAG_STDIN = 4, FLAG_CHANNEL = 8, FLAG_PTY = 16 };
 
 /* The last bytes of a stream beyond the part that went out at once. */
 struct tail {
@@ -74,7 +74,7 @@ void job_drain(struct job *j);
 /* agent-spawn.c: what happens between fork and exec, and the ends of process trees */
 struct spawn {
   char **argv, **envp, *cwd;
-  int fds[3], channel, merge;
+  int fds[3], channel, merge, terminal;
   int extra[3]; /* shell: descriptors that become 64, 65, 66; -1 = none */
 };
 pid_t spawn_supervised(const struct spawn *s, int *status_fd);
@@ -99,6 +99,12 @@ void file_remove(uint32_t id, struct reader *r);
 int open_inside(const char *path, uint64_t flags, uint64_t mode);
 void file_answer(uint32_t id, int error);
 int exporter_main(void);
+
+/* agent-terminal.c */
+int terminal_open(struct job *j, struct reader *r);
+void terminal_resize(uint32_t id, struct reader *r);
+void terminal_end_input(struct job *j);
+void job_signal(uint32_t id, struct reader *r);
 
 /* agent-programs.c */
 void programs_tell(uint32_t id);

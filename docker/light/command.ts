@@ -4,10 +4,11 @@ import {
   type ExecResult,
   type OutputChunk,
   type SandboxProcess,
+  type TerminalSize,
   WORKSPACE,
 } from "../../core/sandbox.ts";
 import { OutputKeeper } from "../output-keeper.ts";
-import { signalName } from "../signal-names.ts";
+import { signalName, signalNumber } from "../signal-names.ts";
 import { type AgentConnection, type FrameHandler, isOwnLimit, refused } from "./agent-connection.ts";
 import { type Frame, MAX_FRAME, Payload, PayloadReader } from "./frames.ts";
 
@@ -23,20 +24,24 @@ export const FLAG_MERGE = 1;
 export const FLAG_STREAM = 2;
 export const FLAG_STDIN = 4;
 export const FLAG_CHANNEL = 8;
+export const FLAG_PTY = 16;
+const WIDEST_TERMINAL = 1_000;
 
 export interface RunBounds {
   readonly timeoutMs: number;
   readonly maxOutputBytes?: number;
   readonly onOutput?: (chunk: OutputChunk) => void;
+  readonly pty?: TerminalSize;
 }
 
 /** A caller's mistake, not a state of the sandbox. */
 export function checkBounds(bounds: RunBounds): void {
-  const { timeoutMs, maxOutputBytes } = bounds;
+  const { timeoutMs, maxOutputBytes, pty } = bounds;
   if (!Number.isInteger(timeoutMs) || timeoutMs < 1 || timeoutMs > 3_600_000)
     throw new RangeError(`timeoutMs must be 1..3600000, got ${timeoutMs}`);
   if (maxOutputBytes !== undefined && !(maxOutputBytes >= 0 && maxOutputBytes <= MOST_OUTPUT))
     throw new RangeError(`maxOutputBytes must be 0..${MOST_OUTPUT}, got ${maxOutputBytes}`);
+  if (pty) checkSize(pty);
 }
 
 export interface RunEnd extends ExecResult {
@@ -117,6 +122,12 @@ export class RunCollector implements FrameHandler {
   }
 }
 
+function checkSize({ columns, rows }: TerminalSize): void {
+  for (const [name, value] of Object.entries({ columns, rows }))
+    if (!Number.isInteger(value) || value < 1 || value > WIDEST_TERMINAL)
+      throw new RangeError(`${name} must be 1..${WIDEST_TERMINAL}, got ${value}`);
+}
+
 interface CommandContext {
   readonly connection: AgentConnection;
   /** Ends the sandbox: its agent does not answer. */
@@ -142,6 +153,7 @@ function startFrame(request: ExecRequest, id: number, flags: number): Buffer | s
     .text(cwd)
     .strings(request.argv)
     .strings(env);
+  if (request.pty) payload.u32(request.pty.columns).u32(request.pty.rows);
   const frame = payload.frame(id, "E");
   return frame.length > MAX_FRAME || request.argv.length > 60_000 ? "Argument list too long" : frame;
 }
@@ -169,7 +181,8 @@ export class Command implements SandboxProcess {
       (request.mergeOutput ? FLAG_MERGE : 0) |
       (request.onOutput ? FLAG_STREAM : 0) |
       (options.stdin ? FLAG_STDIN : 0) |
-      (options.channel ? FLAG_CHANNEL : 0);
+      (options.channel ? FLAG_CHANNEL : 0) |
+      (request.pty ? FLAG_PTY : 0);
     const frame = startFrame(request, this.#id, flags);
     this.exit = this.#collector.done.promise.finally(() => this.#end());
     this.exit.catch(() => undefined); // seen by whoever waits for it
@@ -192,6 +205,17 @@ export class Command implements SandboxProcess {
   async closeStdin(): Promise<void> {
     await this.#writing;
     if (!this.#ended) this.#connection.send(new Payload().frame(this.#id, "C"));
+  }
+
+  async resize(size: TerminalSize): Promise<void> {
+    checkSize(size);
+    if (!this.#ended) this.#connection.send(new Payload().u32(size.columns).u32(size.rows).frame(this.#id, "J"));
+  }
+
+  async signal(name: string): Promise<void> {
+    const number = signalNumber(name);
+    if (number === null) throw new RangeError(`${name} is no signal's name: use one like SIGINT`);
+    if (!this.#ended) this.#connection.send(new Payload().u32(number).frame(this.#id, "Q"));
   }
 
   async kill(): Promise<void> {

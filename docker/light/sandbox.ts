@@ -51,7 +51,7 @@ export class LightSandbox implements Sandbox {
 
   async exec(request: ExecRequest, signal?: AbortSignal): Promise<ExecResult> {
     signal?.throwIfAborted();
-    const { stdin } = request;
+    const stdin = request.stdin ?? (request.pty && ""); // on a terminal even nothing has to be typed
     const command = new Command(this.#context(), request, { stdin: stdin !== undefined, channel: false });
     const abort = (): void => void command.kill(); // its failure is the command's, seen below
     signal?.addEventListener("abort", abort, { once: true });

@@ -6,6 +6,7 @@ import { startEngine } from "../engine.ts";
 import { sandboxBehaviours } from "./sandbox.ts";
 import { lightBehaviours } from "./sandbox-light.ts";
 import { runSuite } from "./sandbox-suite.ts";
+import { terminalBehaviours } from "./sandbox-terminal.ts";
 
 const home = join(import.meta.dirname, "../../.polygym/test");
 mkdirSync(home, { recursive: true });
@@ -16,7 +17,7 @@ if (started.engine) {
   afterAll(() => engine.stop());
   runSuite({
     name: "sandbox contract, docker",
-    behaviours: [...sandboxBehaviours, ...lightBehaviours],
+    behaviours: [...sandboxBehaviours, ...lightBehaviours, ...terminalBehaviours],
     exceptions: {},
     open: () => openProvider({ tier: "docker", home, engine: engine.address }),
   });

@@ -6,6 +6,7 @@ import { sandboxBehaviours } from "./sandbox.ts";
 import { layerBehaviours } from "./sandbox-layers.ts";
 import { lightBehaviours } from "./sandbox-light.ts";
 import { runSuite } from "./sandbox-suite.ts";
+import { terminalBehaviours } from "./sandbox-terminal.ts";
 
 /** The same contract without root. */
 const { home, binary } = await becomeOrdinaryUser();
@@ -13,7 +14,7 @@ afterAll(() => rm(home, { recursive: true, force: true }));
 
 runSuite({
   name: "sandbox contract, light as an ordinary user",
-  behaviours: [...sandboxBehaviours, ...lightBehaviours, ...layerBehaviours],
+  behaviours: [...sandboxBehaviours, ...lightBehaviours, ...layerBehaviours, ...terminalBehaviours],
   exceptions: {},
   open: () => openProvider({ tier: "light", home, binary }),
 });

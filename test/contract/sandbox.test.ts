@@ -5,20 +5,21 @@ import { sandboxBehaviours } from "./sandbox.ts";
 import { layerBehaviours } from "./sandbox-layers.ts";
 import { lightBehaviours } from "./sandbox-light.ts";
 import { runSuite } from "./sandbox-suite.ts";
+import { noTerminals, terminalBehaviours } from "./sandbox-terminal.ts";
 
 const home = join(import.meta.dirname, "../../.polygym/test");
 mkdirSync(home, { recursive: true });
 
 runSuite({
   name: "sandbox contract, light",
-  behaviours: [...sandboxBehaviours, ...lightBehaviours, ...layerBehaviours],
+  behaviours: [...sandboxBehaviours, ...lightBehaviours, ...layerBehaviours, ...terminalBehaviours],
   exceptions: {},
   open: () => openProvider({ tier: "light", home }),
 });
 
 runSuite({
   name: "sandbox contract, fake",
-  behaviours: sandboxBehaviours,
-  exceptions: {},
+  behaviours: [...sandboxBehaviours, ...terminalBehaviours],
+  exceptions: noTerminals,
   open: () => openProvider({ tier: "fake", home }),
 });

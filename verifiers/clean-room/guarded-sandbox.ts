@@ -43,6 +43,8 @@ export class GuardedSandbox implements Sandbox {
     return {
       write: (data) => process.write(data).catch(attribute),
       closeStdin: () => process.closeStdin().catch(attribute),
+      resize: (size) => process.resize(size).catch(attribute),
+      signal: (name) => process.signal(name).catch(attribute),
       kill: () => process.kill(),
       exit,
       [Symbol.asyncDispose]: () => process[Symbol.asyncDispose](),
