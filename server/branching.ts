@@ -3,6 +3,7 @@ import type { EpisodeRecord } from "../core/episode.ts";
 import { ProblemError } from "../core/errors.ts";
 import type { EpisodeEvent } from "../core/events.ts";
 import { canonicalJson, deriveSeed, type EpisodeId, newEpisodeId, sha256 } from "../core/ids.ts";
+import { steadyNow } from "../platform/clock.ts";
 import { lookAt } from "./answers.ts";
 import type { Caller } from "./auth/caller.ts";
 import { ownEpisode } from "./episodes.ts";
@@ -92,8 +93,8 @@ async function parkedEpisode(parts: Parts, caller: Caller, id: EpisodeId, wait: 
         "send the same call again",
         { retryAfterS: 1 },
       );
-    if (record.state === "ready" && record.worker !== null && Date.now() - askedAt > ASK_AGAIN_MS) {
-      askedAt = Date.now();
+    if (record.state === "ready" && record.worker !== null && steadyNow() - askedAt > ASK_AGAIN_MS) {
+      askedAt = steadyNow();
       const address = { episode_id: id, term: record.term, server: parts.serverId, correlation: "park" };
       await parts.mailbox.toWorker(record.worker, { type: "park", ...address });
     }
@@ -123,7 +124,7 @@ async function wholeHistory(parts: Parts, parent: EpisodeRecord): Promise<Episod
 }
 
 function childOf(parent: EpisodeRecord, childId: EpisodeId, seed: number, caller: Caller): EpisodeRecord {
-  const now = Date.now();
+  const now = steadyNow();
   return {
     ...parent,
     episode_id: childId,

@@ -3,6 +3,7 @@ import type { EpisodeRecord } from "../core/episode.ts";
 import { ProblemError } from "../core/errors.ts";
 import { canonicalJson, deriveSeed, type EpisodeId, newEpisodeId, sha256 } from "../core/ids.ts";
 import { createdEvent, newEpisodeRecord } from "../core/new-episode.ts";
+import { steadyNow } from "../platform/clock.ts";
 import { lookAt } from "./answers.ts";
 import { actsOn, type Caller, seesEpisode } from "./auth/caller.ts";
 import type { Cell } from "./cells.ts";
@@ -82,7 +83,7 @@ async function newRecord(parts: Parts, caller: Caller, request: CreateRequest): 
     waitCapacityS: body.wait_capacity_s,
     onReplayMismatch: body.on_replay_mismatch,
     secret: await parts.store.secret(),
-    now: Date.now(),
+    now: steadyNow(),
   });
 }
 
@@ -180,7 +181,7 @@ async function askWorker(parts: Parts, record: EpisodeRecord, wait: Wait): Promi
     server: parts.serverId,
     correlation: "cancel",
   });
-  const deadline = Math.min(wait.deadline, Date.now() + CANCEL_PATIENCE_MS);
+  const deadline = Math.min(wait.deadline, steadyNow() + CANCEL_PATIENCE_MS);
   await waitForEpisode(parts, record.episode_id, ({ state }) => state === "done", { deadline, signal: wait.signal });
 }
 

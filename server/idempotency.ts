@@ -1,6 +1,7 @@
 import type { FastifyRequest } from "fastify";
 import { ProblemError } from "../core/errors.ts";
 import { canonicalJson, sha256 } from "../core/ids.ts";
+import { steadyNow } from "../platform/clock.ts";
 import type { Caller } from "./auth/caller.ts";
 import type { Parts } from "./parts.ts";
 import { isOver, POLL_MS, type Wait } from "./wait.ts";
@@ -55,7 +56,7 @@ export async function once<T extends object>(
       case "running":
         if (isOver(wait))
           throw new ProblemError("conflict", `the request with key ${key} is still running`, "send it again later");
-        await watch.changed(Math.min(POLL_MS, Math.max(1, wait.deadline - Date.now())), wait.signal);
+        await watch.changed(Math.min(POLL_MS, Math.max(1, wait.deadline - steadyNow())), wait.signal);
     }
   }
 }

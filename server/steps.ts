@@ -4,6 +4,7 @@ import type { EpisodeRecord } from "../core/episode.ts";
 import { ProblemError } from "../core/errors.ts";
 import { canonicalJson, type EpisodeId, sha256 } from "../core/ids.ts";
 import type { StepObserved, StepRefusal } from "../core/mail.ts";
+import { steadyNow } from "../platform/clock.ts";
 import { answerFromFold, episodeAnswer, lookAt, type StepPart, verdictsFor } from "./answers.ts";
 import type { Caller } from "./auth/caller.ts";
 import { ownEpisode, visibleEpisode } from "./episodes.ts";
@@ -133,18 +134,18 @@ class StepWait {
       await this.#send(record.worker, record.term);
       return null;
     }
-    if (Date.now() - sent.at < this.#patienceMs) return null;
+    if (steadyNow() - sent.at < this.#patienceMs) return null;
     this.#patienceMs = Math.min(2 * this.#patienceMs, MAX_SILENCE_MS);
     const stored = await this.#stored();
     if (stored === null) await this.#send(record.worker, record.term);
-    else sent.at = Date.now();
+    else sent.at = steadyNow();
     return stored?.status === "stored" ? stored : null;
   }
 
   async #send(worker: string, term: number): Promise<void> {
     this.#forget();
     const reply = this.#parts.hub.expectReply(this.#watch);
-    this.#sent = { reply, worker, term, at: Date.now() };
+    this.#sent = { reply, worker, term, at: steadyNow() };
     await this.#parts.mailbox.toWorker(worker, {
       type: "step",
       episode_id: this.#first.episode_id,
@@ -235,7 +236,7 @@ async function answerObserved(
     pendingReason: null,
     state: observed.state,
     step: observed,
-    activeAt: Date.now(),
+    activeAt: steadyNow(),
   });
 }
 
@@ -258,14 +259,14 @@ async function answerStored(
     pendingReason: null,
     ...(ends && record.state !== "done" ? { state: "verifying" as const } : {}),
     step,
-    activeAt: Math.max(record.updated_at, Date.now()),
+    activeAt: Math.max(record.updated_at, steadyNow()),
   });
 }
 
 /** A call that leaves early leaves a step that the log knows, so that a GET after it goes on waiting for the answer. */
 async function untilAccepted(parts: Parts, id: EpisodeId, { conversation, seq }: StepBody): Promise<void> {
-  const deadline = Date.now() + ACCEPTANCE_MS;
-  while ((await foldEpisode(parts.store, id)).step(conversation, seq) === null && Date.now() < deadline)
+  const deadline = steadyNow() + ACCEPTANCE_MS;
+  while ((await foldEpisode(parts.store, id)).step(conversation, seq) === null && steadyNow() < deadline)
     await setTimeout(LOOK_FOR_ACCEPTANCE_MS);
 }
 

@@ -1,6 +1,7 @@
 import type { EpisodeRecord } from "../core/episode.ts";
 import { ProblemError } from "../core/errors.ts";
 import type { EpisodeId } from "../core/ids.ts";
+import { steadyNow } from "../platform/clock.ts";
 import type { Watch } from "./hub.ts";
 import type { Parts } from "./parts.ts";
 
@@ -14,11 +15,11 @@ export interface Wait {
   readonly signal: AbortSignal;
 }
 
-export const isOver = (wait: Wait): boolean => wait.signal.aborted || Date.now() >= wait.deadline;
+export const isOver = (wait: Wait): boolean => wait.signal.aborted || steadyNow() >= wait.deadline;
 
 /** Until the next word about what `watch` watches, the next poll or the end of the wait. */
 export const nextLook = (watch: Watch, wait: Wait, pollMs = POLL_MS): Promise<void> =>
-  watch.changed(Math.max(0, Math.min(pollMs, wait.deadline - Date.now())), wait.signal);
+  watch.changed(Math.max(0, Math.min(pollMs, wait.deadline - steadyNow())), wait.signal);
 
 /** Reads the record until `settled` holds or the wait is over; answers the last one read. */
 export async function waitForEpisode(

@@ -2,6 +2,7 @@ import { PassThrough } from "node:stream";
 import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import * as z from "zod";
 import { DEFAULT_WAIT_S } from "../core/api.ts";
+import { steadyNow } from "../platform/clock.ts";
 import type { Parts } from "./parts.ts";
 import { problemDocument } from "./problems.ts";
 import type { Wait } from "./wait.ts";
@@ -57,7 +58,7 @@ export async function replyWaiting<T extends object>(call: WaitingCall, work: (w
     if (!reply.raw.writableEnded) gone.abort();
   });
   const seconds = waitSeconds(request, call.waitS, call.defaultWaitS ?? DEFAULT_WAIT_S);
-  const result = work({ deadline: Date.now() + seconds * 1_000, signal: gone.signal });
+  const result = work({ deadline: steadyNow() + seconds * 1_000, signal: gone.signal });
   const first = await settledWithin(result, SPACE_EVERY_MS);
   if (first) return result;
   const body = new PassThrough();

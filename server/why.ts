@@ -2,6 +2,7 @@ import type { WhyAnswer } from "../core/api.ts";
 import type { EpisodeRecord, EpisodeState, PendingReason } from "../core/episode.ts";
 import type { QueueName } from "../core/jobs.ts";
 import type { Presence } from "../core/mail.ts";
+import { steadyNow } from "../platform/clock.ts";
 import { episodeJobId } from "../platform/queues.ts";
 import { type Caller, seesEverybody } from "./auth/caller.ts";
 import { foldEpisode } from "./fold.ts";
@@ -76,7 +77,7 @@ async function whyQueued(parts: Parts, record: EpisodeRecord): Promise<Said & Pi
     const { what, hint } = reason === "image_building" ? await whyImage(parts, record) : REASONS[reason];
     return { pending_reason: reason, what: `${what}; ${turn}${limit}`, hint };
   }
-  const stuck = Date.now() - record.updated_at > STUCK_MS;
+  const stuck = steadyNow() - record.updated_at > STUCK_MS;
   return {
     pending_reason: null,
     what: `it waits for a worker, of which some have room; ${turn}${limit}`,
@@ -109,7 +110,7 @@ async function waitsForPlace(parts: Parts, { episode_id, term }: EpisodeRecord):
 }
 
 function whyBooting(record: EpisodeRecord, owner: Presence | undefined): Said {
-  const slow = Date.now() - record.updated_at > STUCK_MS;
+  const slow = steadyNow() - record.updated_at > STUCK_MS;
   return {
     what: `worker ${record.worker} on ${owner?.host} prepares the base of ${record.environment.task_id} and opens ${record.environment.framework}`,
     hint: slow ? "the task's set-up is slow or the host is busy: see that worker's log" : "wait",
@@ -202,7 +203,7 @@ export async function whyQueue(parts: Parts, queue: QueueName): Promise<WhyAnswe
   if (running.length === 0) return because("waiting", "draining");
   if (queue === "episode" && running.every((worker) => worker.live >= worker.capacity))
     return because("waiting", "no_capacity");
-  const idle = active === 0 && since !== null && Date.now() - since > STUCK_MS;
+  const idle = active === 0 && since !== null && steadyNow() - since > STUCK_MS;
   return {
     ...answer,
     state: idle ? "waiting" : "moving",

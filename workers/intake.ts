@@ -1,4 +1,5 @@
 import type { Presence } from "../core/mail.ts";
+import { steadyNow } from "../platform/clock.ts";
 import type { QueueWorker } from "../platform/queues.ts";
 import type { LiveEpisodes } from "./episode/live.ts";
 
@@ -43,8 +44,8 @@ export class Intake {
   /** Before the process ends: running steps have {@link LEAVE_MS} to be answered, then other workers run them again. */
   async leave(): Promise<void> {
     await this.turn("draining");
-    const deadline = Date.now() + LEAVE_MS;
-    while (this.#live.size > 0 && Date.now() < deadline) {
+    const deadline = steadyNow() + LEAVE_MS;
+    while (this.#live.size > 0 && steadyNow() < deadline) {
       await this.tend();
       if (this.#live.size > 0) await new Promise((resolve) => setTimeout(resolve, LOOK_EVERY_MS));
     }

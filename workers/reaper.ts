@@ -1,6 +1,7 @@
 import type { EpisodeRecord, EpisodeState } from "../core/episode.ts";
 import { GymError } from "../core/errors.ts";
 import type { EpisodeId } from "../core/ids.ts";
+import { steadyNow } from "../platform/clock.ts";
 import { knownDead, presences } from "../platform/presence.ts";
 import type { Redis } from "../platform/redis.ts";
 import type { WorkerDeps } from "./deps.ts";
@@ -36,7 +37,7 @@ export class WorkerCensus {
     this.#self = self;
   }
 
-  async take(now = Date.now()): Promise<void> {
+  async take(now = steadyNow()): Promise<void> {
     this.#seenAt.set(this.#self, now);
     const heard = (await presences(this.#redis, "worker")).map(({ id }) => id);
     const blind = now - this.#takenAt > SILENT_MS || !heard.includes(this.#self);
@@ -65,7 +66,7 @@ export async function reapEpisodes(deps: WorkerDeps, view: ReaperView): Promise<
   // A worker that lives may have given an episode up, when its job was lost; only it knows.
   const isLost = (record: EpisodeRecord) =>
     record.worker === deps.workerId
-      ? !view.owns(record.episode_id) && Date.now() - record.updated_at > SILENT_MS
+      ? !view.owns(record.episode_id) && steadyNow() - record.updated_at > SILENT_MS
       : !view.census.lives(record.worker);
   const rounds: [
     EpisodeState[],
@@ -77,7 +78,7 @@ export async function reapEpisodes(deps: WorkerDeps, view: ReaperView): Promise<
     [["queued"], ORPHAN_AFTER_MS, () => true, wakeQueued],
     [["parked"], ORPHAN_AFTER_MS, (record) => record.script !== null, wakeQueued],
     [["verifying"], ORPHAN_AFTER_MS, isLost, wakeVerifying],
-    [["parked"], 0, (record) => Date.now() - record.updated_at > record.idle_timeout_s * 1000, endIdle],
+    [["parked"], 0, (record) => steadyNow() - record.updated_at > record.idle_timeout_s * 1000, endIdle],
   ];
   let changed = 0;
   for (const [states, olderThanMs, concerns, work] of rounds)
@@ -118,7 +119,7 @@ async function endLost(
 }
 
 async function wakeQueued(deps: WorkerDeps, record: EpisodeRecord): Promise<boolean> {
-  if (Date.now() - record.created_at > record.wait_capacity_s * 1000 && record.term === 0) {
+  if (steadyNow() - record.created_at > record.wait_capacity_s * 1000 && record.term === 0) {
     const { journal } = await Journal.resume(deps.store, record.episode_id, record.term);
     const failure = {
       code: "capacity",

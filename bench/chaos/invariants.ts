@@ -14,14 +14,14 @@ export const INVARIANTS = {
   I4: "nothing that was answered is lost",
   I5: "after quiesce nothing is left on the machine",
   I6: "trajectories are gap-free, end once and replay to the same answers",
-  I7: "calls that the fault does not concern stay quick",
+  I7: "calls that the fault does not concern stay quick, and no process ends by an error of its own",
 } as const;
 export type Invariant = keyof typeof INVARIANTS;
 
 export interface Violation {
   readonly invariant: Invariant;
   /** What the figures count it as. */
-  readonly kind: "lost" | "doubled" | "false_reward" | "leak" | "broken_log" | "slow" | "wrong_answer";
+  readonly kind: "lost" | "doubled" | "false_reward" | "leak" | "broken_log" | "slow" | "crash" | "wrong_answer";
   readonly episode_id: string | null;
   readonly what: string;
 }

@@ -2,6 +2,7 @@ import type { EpisodeRecord } from "../../core/episode.ts";
 import { loadConfig } from "../../platform/config.ts";
 import { eventually } from "../gym.ts";
 import { percentile } from "../report.ts";
+import { crashesIn } from "./crashes.ts";
 import { type Dice, diceOf } from "./dice.ts";
 import type { Fault, Injected, Scene } from "./fault.ts";
 import { checkInvariants, type Told, type Violation } from "./invariants.ts";
@@ -77,6 +78,7 @@ export async function runRow({ fault, seed, episodes, times }: RowOptions): Prom
     await lab.gym.stop();
     leaks = lab.footprint.leftovers();
     log = readStoreLog(lab.home);
+    notes.violations.push(...crashesIn(lab.home));
   } finally {
     await lab[Symbol.asyncDispose]();
   }

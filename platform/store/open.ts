@@ -1,4 +1,5 @@
 import type { Store } from "../../core/store.ts";
+import { steadyNow } from "../clock.ts";
 import type { Logger } from "../log.ts";
 import { openEmbeddedStore } from "./embedded.ts";
 import { openPostgresStore } from "./postgres/open.ts";
@@ -13,12 +14,12 @@ export interface StoreOptions {
   /** Names what this process writes; no other process may have it. */
   readonly processId: string;
   readonly log: Logger;
-  /** (Default: Date.now) */
+  /** (Default: steadyNow) */
   readonly now?: () => number;
 }
 
 /** The store of this installation: files of one machine, or a PostgreSQL database that many hosts share. */
 export function openStore({ url = null, blobsDir = null, dir, ...rest }: StoreOptions): Promise<Store> {
-  const options = { ...rest, now: rest.now ?? Date.now };
+  const options = { ...rest, now: rest.now ?? steadyNow };
   return url === null ? openEmbeddedStore({ ...options, dir }) : openPostgresStore({ ...options, url, blobsDir });
 }

@@ -2,6 +2,7 @@ import { Readable } from "node:stream";
 import * as z from "zod";
 import { ValidationBody } from "../../core/api.ts";
 import { JobId, sha256 } from "../../core/ids.ts";
+import { steadyNow } from "../../platform/clock.ts";
 import { callerOf } from "../auth/guard.ts";
 import { idempotencyKey, once } from "../idempotency.ts";
 import {
@@ -83,4 +84,4 @@ export function uploadRoutes(app: App, parts: Parts): void {
   );
 }
 
-const noWait = () => ({ deadline: Date.now(), signal: new AbortController().signal });
+const noWait = () => ({ deadline: steadyNow(), signal: new AbortController().signal });

@@ -3,6 +3,7 @@ import { BullMQAdapter } from "@bull-board/api/bullMQAdapter";
 import { FastifyAdapter } from "@bull-board/fastify";
 import helmet from "@fastify/helmet";
 import swaggerUi from "@fastify/swagger-ui";
+import { steadyNow } from "../../platform/clock.ts";
 import { seesTrajectory } from "../auth/caller.ts";
 import { callerOf } from "../auth/guard.ts";
 import { getEpisode, visibleEpisode } from "../episodes.ts";
@@ -38,7 +39,7 @@ export async function pageRoutes(app: App, parts: Parts): Promise<void> {
   app.get("/episodes/:id", { schema: { params: EpisodeParams, hide: true } }, async (request, reply) => {
     const caller = callerOf(request);
     const record = await visibleEpisode(parts, caller, request.params.id);
-    const wait = { deadline: Date.now(), signal: new AbortController().signal };
+    const wait = { deadline: steadyNow(), signal: new AbortController().signal };
     const answer = await getEpisode(parts, caller, record.episode_id, { wait, full: false });
     const events = seesTrajectory(caller, record)
       ? (await trajectoryPage(parts, caller, record, { after: -1, maxBytes: PAGE_BYTES })).items

@@ -2,6 +2,7 @@ import * as z from "zod";
 import { CreateEpisode, DEFAULT_WAIT_S, FinishBody, StepBody } from "../../core/api.ts";
 import { ProblemError } from "../../core/errors.ts";
 import { EpisodeId, RunLabel } from "../../core/ids.ts";
+import { steadyNow } from "../../platform/clock.ts";
 import type { Caller } from "../auth/caller.ts";
 import { checkRoles } from "../auth/guard.ts";
 import { ROUTES } from "../auth/routes.ts";
@@ -129,6 +130,6 @@ function parse<T extends z.ZodType>(schema: T, body: object): z.output<T> {
 }
 
 const waitOf = ({ signal }: OpContext, seconds: number | undefined): Wait => ({
-  deadline: Date.now() + (seconds ?? DEFAULT_WAIT_S) * 1_000,
+  deadline: steadyNow() + (seconds ?? DEFAULT_WAIT_S) * 1_000,
   signal,
 });

@@ -10,7 +10,7 @@ const SEED = "20261125";
 const EPISODES = 16;
 const DEADLINE_MS = 240_000;
 /** A worker that is killed on the same machine: its episodes go on by then, on a machine that tests share. */
-const RECOVERED_MS = 15_000;
+const RECOVERED_MS = 30_000;
 
 const ROWS = ["kill_mid_exec", "kill_after_commit", "redis_erased", "disk_full", "light_host_killed", "clients_vanish"];
 

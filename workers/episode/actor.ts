@@ -2,6 +2,7 @@ import type { StopReason } from "../../core/episode.ts";
 import { GymError } from "../../core/errors.ts";
 import type { EpisodeMail, StepObserved, StepRefusal } from "../../core/mail.ts";
 import type { Action, ObservationInfo } from "../../core/messages.ts";
+import { steadyNow } from "../../platform/clock.ts";
 import { bodyDigest, Conversation, type StepMail } from "./conversation.ts";
 import {
   backToQueue,
@@ -43,7 +44,7 @@ export class EpisodeActor {
   /** live: takes steps. leaving: ends or is being parked. left: nothing is held any more. */
   #phase: "live" | "leaving" | "left" = "live";
   #running: AbortController | null = null;
-  #idleSince = Date.now();
+  #idleSince = steadyNow();
   #mayPark = true;
   readonly #saver: Saver;
   #saving: Promise<void> | null = null;
@@ -156,7 +157,7 @@ export class EpisodeActor {
       if (parked.status !== "parked") {
         if (parked.status === "kept") this.#goOnIn(parked);
         this.#mayPark = parked.status !== "kept";
-        this.#idleSince = Date.now();
+        this.#idleSince = steadyNow();
         this.#phase = "live";
         return false;
       }
@@ -291,7 +292,7 @@ export class EpisodeActor {
     const workspaceView = observed.stop_reason === null ? await view.look(sandbox) : null;
     await journal.append(...done.tools, { type: "step.observed", ...event, workspace_view: workspaceView });
     if (shown && observed.stop_reason === null) await this.#setState("ready");
-    this.#idleSince = Date.now();
+    this.#idleSince = steadyNow();
     await reply(this.#parts, this.#main.settle(observed), { observed });
     await announceObservation(this.#parts, observed);
     if (observed.stop_reason !== null) await this.end(observed.stop_reason, done.failure);

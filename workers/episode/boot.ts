@@ -2,6 +2,7 @@ import { type EpisodeRecord, REPLAY_MISMATCH } from "../../core/episode.ts";
 import { GymError } from "../../core/errors.ts";
 import type { ReplayDifference } from "../../core/events.ts";
 import type { Task } from "../../core/task.ts";
+import { steadyNow } from "../../platform/clock.ts";
 import type { BaseLease } from "../bases.ts";
 import type { WorkerDeps } from "../deps.ts";
 import { pinnedTask } from "../pinned-task.ts";
@@ -150,7 +151,7 @@ const flagged = ({ flags }: EpisodeRecord, differs: readonly ReplayDifference[])
 function timingOf(record: EpisodeRecord, started: number): EpisodeRecord["timing"] {
   if (record.timing.boot_ms !== null) return record.timing;
   const bootMs = elapsed(started);
-  return { queued_ms: Math.max(0, Math.round(Date.now() - record.created_at - bootMs)), boot_ms: bootMs };
+  return { queued_ms: Math.max(0, Math.round(steadyNow() - record.created_at - bootMs)), boot_ms: bootMs };
 }
 
 const elapsed = (started: number): number => Math.round((performance.now() - started) * 100) / 100;

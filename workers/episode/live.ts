@@ -1,5 +1,6 @@
 import type { EpisodeId } from "../../core/ids.ts";
 import type { EpisodeMail } from "../../core/mail.ts";
+import { steadyNow } from "../../platform/clock.ts";
 import type { Mailbox } from "../../platform/mailbox.ts";
 import type { EpisodeActor } from "./actor.ts";
 
@@ -51,7 +52,7 @@ export class LiveEpisodes {
 
   /** Parks up to `most` episodes that have waited for their policy for `idleMs` or more, the longest first. */
   async parkIdle(idleMs: number, most: number): Promise<number> {
-    const now = Date.now();
+    const now = steadyNow();
     const idle = [...this.#actors.values()]
       .map((actor) => ({ actor, since: actor.idleSince }))
       .filter(({ since }) => since !== null && now - since >= idleMs)

@@ -1,5 +1,6 @@
 import type { Json } from "../../core/json.ts";
 import type { Snapshot } from "../../core/sandbox.ts";
+import { steadyNow } from "../../platform/clock.ts";
 import { frozenOrNull, type Reopened, reopen } from "./parking.ts";
 import { type ActorParts, closeSession } from "./session.ts";
 import { saveWorkspace } from "./workspace.ts";
@@ -39,7 +40,7 @@ export class Saver {
   #weight: number;
   #keeping: Promise<void> | null = null;
 
-  constructor(policy: SavePolicy, now: () => number = Date.now) {
+  constructor(policy: SavePolicy, now: () => number = steadyNow) {
     this.#policy = policy;
     this.#now = now;
     this.#weight = this.#least;
