@@ -2,6 +2,8 @@ import { closeSync, fstatSync, linkSync, openSync, readSync, unlinkSync, writeFi
 import { formatIndexLine, type IndexEntry, parseIndexLine, peekLine } from "./segment-line.ts";
 
 const CHUNK_BYTES = 1024 * 1024;
+/** Index lines of an ended episode are read anew when somebody asks, if they lie within so many bytes: well below 1 ms. */
+const MAX_PAST_BYTES = 256 * 1024;
 const NEWLINE = 0x0a;
 
 interface Place {
@@ -14,6 +16,20 @@ interface Lines {
   /** Index lines, as text. */
   readonly unparsed: string[];
   readonly entries: IndexEntry[];
+  /** Where the first of them is in the index; null when one was found without it. */
+  from: number | null;
+}
+
+/** Bytes of the index that hold all lines of an ended episode, among others. */
+interface Past {
+  readonly from: number;
+  to: number;
+}
+
+interface IndexText {
+  readonly text: string;
+  readonly start: number;
+  readonly end: number;
 }
 
 /**
@@ -25,6 +41,7 @@ export class SegmentFile {
   readonly #data: number;
   #index: number | null;
   readonly #episodes = new Map<string, Lines>();
+  readonly #past = new Map<string, Past>();
   /** How far the index file is read. */
   #indexRead = 0;
   /** Bytes of the segment that the entries speak of. */
@@ -64,19 +81,34 @@ export class SegmentFile {
    * whatever `term.granted` there is, which decides what of them counts.
    */
   entries(episodeId: string, after = -2): IndexEntry[] {
+    return [...this.#pastEntries(episodeId), ...this.#keptEntries(episodeId)].filter(
+      (entry) => (entry.n > after || entry.from_n !== undefined) && entry.offset + entry.length < this.#bytes,
+    );
+  }
+
+  episodes(): string[] {
+    return [...new Set([...this.#past.keys(), ...this.#episodes.keys()])];
+  }
+
+  #keptEntries(episodeId: string): readonly IndexEntry[] {
     const lines = this.#episodes.get(episodeId);
     if (lines === undefined) return [];
     for (const text of lines.unparsed.splice(0)) {
       const entry = parseIndexLine(text);
       if (entry !== null) lines.entries.push(entry);
     }
-    return lines.entries.filter(
-      (entry) => (entry.n > after || entry.from_n !== undefined) && entry.offset + entry.length < this.#bytes,
-    );
+    return lines.entries;
   }
 
-  episodes(): string[] {
-    return [...this.#episodes.keys()];
+  #pastEntries(episodeId: string): IndexEntry[] {
+    const past = this.#past.get(episodeId);
+    if (past === undefined || this.#index === null) return [];
+    const kept = new Set(this.#keptEntries(episodeId).map((entry) => entry.offset));
+    const text = readAt(this.#index, past.from, past.to - past.from).toString("latin1");
+    return text.split("\n").flatMap((line) => {
+      const entry = line.startsWith(`${episodeId} `) ? parseIndexLine(line) : null;
+      return entry === null || kept.has(entry.offset) ? [] : [entry];
+    });
   }
 
   /** Bytes from `offset`. */
@@ -91,22 +123,47 @@ export class SegmentFile {
 
   /** Most episodes of a segment are never asked for, so their lines are kept as they are. */
   #readIndex(file: number): void {
-    for (const text of this.#newIndexLines(file)) {
-      const place = placeOf(text);
+    for (const line of this.#newIndexLines(file)) {
+      const place = placeOf(line.text);
       // What a scan found before its index line came is there already.
       if (place === null || place.offset !== this.#covered) continue;
-      this.#linesOf(text.slice(0, text.indexOf(" "))).unparsed.push(text);
       this.#cover(place);
+      this.#keep(line);
     }
   }
 
-  #newIndexLines(file: number): string[] {
+  /** An ended episode is hardly asked for: of it only the place of its lines is kept. */
+  #keep({ text, start, end }: IndexText): void {
+    const [id = "", type] = text.split(" ", 2);
+    const past = this.#past.get(id);
+    if (past !== undefined && end - past.from <= MAX_PAST_BYTES) {
+      past.to = end;
+      this.#count--;
+      return;
+    }
+    const fresh = past === undefined && !this.#episodes.has(id);
+    const lines = this.#linesOf(id);
+    if (fresh) lines.from = start;
+    lines.unparsed.push(text);
+    if (type !== "episode.ended" || lines.from === null || end - lines.from > MAX_PAST_BYTES) return;
+    this.#past.set(id, { from: lines.from, to: end });
+    this.#episodes.delete(id);
+    this.#count -= lines.unparsed.length + lines.entries.length - 1;
+  }
+
+  #newIndexLines(file: number): IndexText[] {
     const size = fstatSync(file).size;
     if (size <= this.#indexRead) return [];
     const bytes = readAt(file, this.#indexRead, size - this.#indexRead);
-    const end = bytes.lastIndexOf(NEWLINE) + 1;
-    this.#indexRead += end;
-    return bytes.toString("latin1", 0, end).split("\n");
+    const found: IndexText[] = [];
+    let used = 0;
+    for (let at = bytes.indexOf(NEWLINE); at !== -1; at = bytes.indexOf(NEWLINE, used)) {
+      const start = this.#indexRead + used;
+      found.push({ text: bytes.toString("latin1", used, at), start, end: start + at - used + 1 });
+      used = at + 1;
+    }
+    this.#indexRead += used;
+    return found;
   }
 
   #scan(): number {
@@ -115,7 +172,9 @@ export class SegmentFile {
       const head = peekLine(text);
       if (head === null) break;
       const entry = { ...head, offset: start, length: end - start - 1 };
-      this.#linesOf(entry.episodeId).unparsed.push(formatIndexLine(entry).trimEnd());
+      const lines = this.#linesOf(entry.episodeId);
+      lines.unparsed.push(formatIndexLine(entry).trimEnd());
+      lines.from = null;
       this.#cover(entry);
       found++;
     }
@@ -125,7 +184,7 @@ export class SegmentFile {
   #linesOf(episodeId: string): Lines {
     const known = this.#episodes.get(episodeId);
     if (known !== undefined) return known;
-    const lines: Lines = { unparsed: [], entries: [] };
+    const lines: Lines = { unparsed: [], entries: [], from: null };
     this.#episodes.set(episodeId, lines);
     return lines;
   }
