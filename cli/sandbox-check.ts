@@ -11,6 +11,7 @@ const SandboxReport = z.union([
     enforced: z.array(z.string()),
     missing: z.array(z.object({ what: z.string(), advice: z.string() })),
     runtimes: z.record(z.string(), z.object({ path: z.string(), version: z.string() })),
+    builders: z.array(z.enum(["packages", "engine"])),
   }),
   z.object({ error: z.string() }),
 ]);

@@ -1,4 +1,5 @@
 import { openProvider } from "../docker/catalog.ts";
+import { ImageStore } from "../docker/image-store/store.ts";
 import { loadConfig } from "../platform/config.ts";
 import { openLog } from "../platform/log.ts";
 
@@ -9,7 +10,8 @@ try {
   await using provider = await openProvider({ tier: config.tier, home: config.home, engine: config.dockerHost, log });
   const check = await provider.selfCheck();
   const { runtimes } = await provider.image("host");
-  process.stdout.write(`${JSON.stringify({ ...check, runtimes })}\n`);
+  const images = await ImageStore.open({ ...config, tier: provider.tier });
+  process.stdout.write(`${JSON.stringify({ ...check, runtimes, builders: await images.builders() })}\n`);
 } catch (error) {
   process.stdout.write(`${JSON.stringify({ error: error instanceof Error ? error.message : String(error) })}\n`);
 }

@@ -100,6 +100,7 @@ export async function startWorker({ config, redisUrl, provider, log }: WorkerOpt
     if (census.leads()) await completeLogs(deps);
   };
   await reap();
+  await tendImages(deps, config);
   const timers = startTimers(deps, config, { live, intake, describing, reap });
   log.info({ workerId, tier: provider.tier, capacity: config.episodesPerWorker }, "worker ready");
   const stop = async () => {

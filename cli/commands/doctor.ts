@@ -179,7 +179,21 @@ async function sandbox({ config, signal }: CommandContext): Promise<Finding[]> {
       }),
     ),
     { what: "image host", state: "good", detail: names.join(", "), advice: "" },
+    imageBuilders(report.builders),
   ];
+}
+
+function imageBuilders(builders: readonly ("packages" | "engine")[]): Finding {
+  const ways = { packages: "from packages of Debian", engine: "by a container engine" };
+  const what = "other images";
+  if (builders.length > 0) {
+    const lacks = builders.includes("engine")
+      ? ""
+      : "tasks with a Dockerfile need a container engine (POLYGYM_DOCKER_HOST)";
+    return { what, state: "good", detail: `built ${builders.map((way) => ways[way]).join(" or ")}`, advice: lacks };
+  }
+  const advice = "run workers as root on Debian or Ubuntu, or start a container engine (POLYGYM_DOCKER_HOST)";
+  return { what, state: "limited", detail: "none can be built", advice };
 }
 
 function firstLine(command: string, ...args: string[]): string | null {

@@ -1,4 +1,5 @@
 import { execFile } from "node:child_process";
+import { existsSync } from "node:fs";
 import { mkdir, rename, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
@@ -7,6 +8,8 @@ import { sha256 } from "../../core/ids.ts";
 import { type BuildContext, runLogged, SYSTEM_PATH, unshared } from "./run-logged.ts";
 
 const run = promisify(execFile);
+const DEBOOTSTRAP = "/usr/sbin/debootstrap";
+const APT = "/usr/bin/apt-get";
 /** Changes when the way of making it does. */
 const METHOD = 2;
 
@@ -36,6 +39,8 @@ export async function debianRoot(context: BuildContext, release: string): Promis
 export function packageBuildMisfit(): string | null {
   if (process.geteuid?.() !== 0) return "building an image without a container engine needs root";
   if (process.platform !== "linux") return "building an image without a container engine needs Linux";
+  if (![DEBOOTSTRAP, APT].some((path) => existsSync(path)))
+    return "building an image without a container engine needs debootstrap, or Debian or Ubuntu to install it on";
   return null;
 }
 
@@ -45,12 +50,7 @@ export function requirePackageBuilds(): void {
 }
 
 async function installDebootstrap(context: BuildContext): Promise<void> {
-  if (await there("/usr/sbin/debootstrap")) return;
-  if (!(await there("/usr/bin/apt-get")))
-    throw new GymError(
-      "image_failed",
-      "debootstrap is not installed and this is not Debian or Ubuntu: install it, or build with a container engine",
-    );
+  if (await there(DEBOOTSTRAP)) return;
   context.onLog("installing debootstrap");
   await runLogged(context, "apt-get", ["update", "-q"]);
   await runLogged(context, "apt-get", ["install", "-y", "-q", "--no-install-recommends", "debootstrap"]);

@@ -95,6 +95,11 @@ export class ImageStore {
       return await buildDockerfile({ ...options, engine: this.#engine, files: context.files, definition });
     }
     const byEngine = engineOnly || !builders.includes("packages");
+    if (byEngine && !builders.includes("engine"))
+      throw new GymError(
+        "image_failed",
+        `image ${name} was not built: ${packageBuildMisfit() ?? "the docker tier builds with an engine"}, and no container engine answers at ${this.#engine.address}`,
+      );
     return await buildImage({ ...options, engine: byEngine ? this.#engine : null });
   }
 
