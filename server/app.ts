@@ -33,6 +33,8 @@ import { socketRoute } from "./ws/route.ts";
 /** Slow clients hold a connection no longer than this without a byte. Waiting calls get one every 3 s. */
 const IDLE_SOCKET_MS = 10_000;
 const HEADERS_MS = 10_000;
+/** How often slow requests are looked for; Node's own half a minute would triple the time that headers have. */
+const LOOK_FOR_SLOW_MS = 5_000;
 /** A whole request, uploads included. */
 const REQUEST_MS = 120_000;
 const MAX_HEADER_BYTES = 16 * 1024;
@@ -94,7 +96,11 @@ function newFastify(deps: ServerDeps): App {
     exposeHeadRoutes: false,
     forceCloseConnections: true,
     routerOptions: { maxParamLength: 300 },
-    http: { maxHeaderSize: MAX_HEADER_BYTES, headersTimeout: HEADERS_MS },
+    http: {
+      maxHeaderSize: MAX_HEADER_BYTES,
+      headersTimeout: HEADERS_MS,
+      connectionsCheckingInterval: LOOK_FOR_SLOW_MS,
+    },
     frameworkErrors: (error, _request, reply) => void sendProblem(reply, problemOf(error).toProblem()),
     clientErrorHandler: answerBrokenRequest,
   }).withTypeProvider<ZodTypeProvider>();

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { MAX_JSON_DEPTH, parseJson } from "./json-body.ts";
+import { MAX_JSON_DEPTH, MAX_JSON_KEYS, parseJson } from "./json-body.ts";
 
 test("reads any JSON that is not too deep", () => {
   fc.assert(
@@ -23,4 +23,11 @@ test("refuses depth and keys that change prototypes", () => {
   expect(() => parseJson(deep(MAX_JSON_DEPTH + 1))).toThrow("deeper than");
   expect(() => parseJson('{"__proto__": 1}')).toThrow("not valid JSON");
   expect(() => parseJson('{"a": {"constructor": {"prototype": 1}}}')).toThrow("not valid JSON");
+});
+
+test("refuses more keys than any call needs, and takes long lists", () => {
+  const keys = (n: number) => `{${Array.from({ length: n }, (_, i) => `"${i}":":"`).join(",")}}`;
+  expect(Object.keys(Object(parseJson(keys(MAX_JSON_KEYS))))).toHaveLength(MAX_JSON_KEYS);
+  expect(() => parseJson(keys(MAX_JSON_KEYS + 1))).toThrow("keys");
+  expect(parseJson(JSON.stringify(Array.from({ length: 1_000_000 }, () => 1)))).toHaveLength(1_000_000);
 });

@@ -3,10 +3,14 @@ import { ProblemError } from "../core/errors.ts";
 
 /** Deeper JSON than any body needs; parsers and validators recurse. */
 export const MAX_JSON_DEPTH = 64;
+/** Keys of all objects together: a batch of ten thousand steps has fewer. Checking a million holds everybody up for seconds. */
+export const MAX_JSON_KEYS = 100_000;
+/** Of what one form of a value misses: a message may name every key that it does not know. */
+const MAX_MESSAGE = 300;
 
-/** Parses untrusted JSON: bounded depth, no `__proto__` and no `constructor.prototype`. */
+/** Parses untrusted JSON: bounded depth and number of keys, no `__proto__` and no `constructor.prototype`. */
 export function parseJson(text: string): unknown {
-  checkDepth(text);
+  checkShape(text);
   try {
     return parse(text, null, { protoAction: "error", constructorAction: "error" });
   } catch (error) {
@@ -19,8 +23,9 @@ export function parseJson(text: string): unknown {
   }
 }
 
-function checkDepth(text: string): void {
+function checkShape(text: string): void {
   let depth = 0;
+  let keys = 0;
   let inString = false;
   for (let i = 0; i < text.length; i++) {
     const code = text.charCodeAt(i);
@@ -32,6 +37,12 @@ function checkDepth(text: string): void {
       if (++depth > MAX_JSON_DEPTH)
         throw new ProblemError("invalid_request", `JSON deeper than ${MAX_JSON_DEPTH} levels`, "send a flatter body");
     } else if (code === 0x7d || code === 0x5d) depth--;
+    else if (code === 0x3a && ++keys > MAX_JSON_KEYS)
+      throw new ProblemError(
+        "invalid_request",
+        `JSON with more than ${MAX_JSON_KEYS} keys`,
+        "send it in several calls",
+      );
   }
 }
 
@@ -54,5 +65,7 @@ export function describeIssues(issues: readonly Issue[], where: string): string 
 function describeIssue({ path, message, errors }: Issue, where: string): string {
   const here = [where, ...path.map(String)].join(".");
   const forms = (errors ?? []).flatMap((form) => form.slice(0, 1).map((issue) => describeIssue(issue, here)));
-  return forms.length === 0 ? `${here}: ${message}` : `${here} fits none of its forms (${forms.join(" | ")})`;
+  return forms.length === 0
+    ? `${here}: ${message.slice(0, MAX_MESSAGE)}`
+    : `${here} fits none of its forms (${forms.join(" | ")})`;
 }

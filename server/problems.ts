@@ -70,7 +70,7 @@ export function sendProblem(reply: FastifyReply, problem: Problem): FastifyReply
 
 /** Rest of an oversize body that is read and thrown away, bytes and ms. */
 const MAX_DISCARDED_BYTES = 64 * 1024 * 1024;
-const MAX_DISCARD_MS = 10_000;
+const MAX_DISCARD_MS = 5_000;
 
 /** A client that is still writing when its socket closes sees a broken pipe instead of the answer: let it finish first. */
 async function discardBody(body: IncomingMessage): Promise<void> {

@@ -153,15 +153,18 @@ static int read_processes(struct process *list) {
   return n;
 }
 
+enum { NO, YES, UNKNOWN };
+
+/* UNKNOWN: an ancestor ended between the reading of two entries, so the list no longer says whose child this is. */
 static int descends(const struct process *list, int n, int i, pid_t root) {
   for (int steps = 0; steps < n; steps++) {
     pid_t parent = list[i].parent;
-    if (parent == root) return 1;
-    if (parent <= 1) return 0;
+    if (parent == root) return YES;
+    if (parent <= 1) return NO;
     for (i = 0; i < n && list[i].pid != parent; i++) {}
-    if (i == n) return 0;
+    if (i == n) return UNKNOWN;
   }
-  return 0;
+  return UNKNOWN;
 }
 
 static int was_stopped(const struct process *list, int n, pid_t pid) {
@@ -188,22 +191,24 @@ int kill_tree(pid_t root) {
     running = 0;
     n = read_processes(list);
     for (int i = 0; i < n; i++) {
-      if (list[i].pid == root || list[i].state == 'Z' || list[i].state == 'T' || !descends(list, n, i, root)) continue;
-      running |= kill(list[i].pid, SIGSTOP) == 0;
+      if (list[i].pid == root || list[i].state == 'Z' || list[i].state == 'T') continue;
+      int ours = descends(list, n, i, root);
+      if (ours != NO) running |= ours == UNKNOWN || kill(list[i].pid, SIGSTOP) == 0;
     }
   }
   if (running) {
     had = stop_all(before);
     n = read_processes(list);
   }
-  for (int pass = 0; pass < 50 && left; pass++) {
+  for (int pass = 0; pass < 300 && left; pass++) {
     left = 0;
     for (int i = 0; i < n; i++) {
-      if (list[i].pid == root || list[i].state == 'Z' || !descends(list, n, i, root)) continue;
-      left++;
-      kill(list[i].pid, SIGKILL);
+      int ours = list[i].pid == root || list[i].state == 'Z' ? NO : descends(list, n, i, root);
+      left += ours != NO; /* after an UNKNOWN the next look knows: orphans have the supervisor as parent by then */
+      if (ours == YES) kill(list[i].pid, SIGKILL);
     }
     if (left == 0) kill(root, SIGKILL);
+    if (pass > 20) usleep(500); /* a killed process needs a turn to end */
     n = read_processes(list);
   }
   for (int i = 0; had >= 0 && i < n; i++)

@@ -119,6 +119,31 @@ test("a handler that throws fails its job, and others go on", async () => {
   );
 });
 
+test("a job that is none, or that is far too large, fails alone and never reaches a handler", async () => {
+  const seen: EpisodeJob[] = [];
+  work(async (job) => void seen.push(job), 1);
+  const raw = queues.bullQueues().find(({ name }) => name === "episode");
+  const poison: unknown[] = [
+    null,
+    7,
+    [],
+    { episode_id: "../../x", term: 1 },
+    { episode_id: newEpisodeId(), term: "1; DROP" },
+    { episode_id: newEpisodeId(), term: -1 },
+    JSON.parse('{"__proto__":{"polluted":1},"episode_id":7}'),
+    { episode_id: "x".repeat(10_000_000), term: 1 },
+  ];
+  for (const [i, data] of poison.entries()) await raw?.add("episode", data, { jobId: `poison-${i}` });
+  const good = newJob();
+  await queues.addEpisode(good);
+  await vi.waitFor(() => expect(seen).toEqual([good]), DEADLINE);
+  await vi.waitFor(
+    async () => expect((await queues.counts()).episode).toMatchObject({ failed: poison.length }),
+    DEADLINE,
+  );
+  expect(Reflect.get({}, "polluted")).toBeUndefined();
+});
+
 test("runs as many at once as it may, and no more", async () => {
   const worker = work(forever, 3);
   for (let i = 0; i < 5; i++) await queues.addEpisode(newJob());

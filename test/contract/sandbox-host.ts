@@ -18,6 +18,39 @@ export function leftovers(): Leftovers {
   };
 }
 
+/** What open sandboxes hold on this machine; all 0 when every one is closed, though their native host still runs. */
+export interface OpenHere {
+  readonly agents: number;
+  readonly groups: number;
+  readonly sockets: number;
+}
+
+export function openHere(): OpenHere {
+  const hosts = hostChildren();
+  const agents = hosts.filter((pid) => read(`/proc/${pid}/cmdline`).startsWith("agent\0")).length;
+  let groups = 0;
+  for (const hierarchy of HIERARCHIES) {
+    for (const owner of names(`/sys/fs/cgroup/${hierarchy}/polygym`)) {
+      if (!hosts.includes(owner.split("-")[1] ?? "")) continue;
+      groups += names(`/sys/fs/cgroup/${hierarchy}/polygym/${owner}`).filter((name) => /^s\d+$/.test(name)).length;
+    }
+  }
+  const sockets = hosts.map((pid) => read(`/proc/${pid}/cmdline`).split("\0")).filter((argv) => argv[1] === "host");
+  return {
+    agents,
+    groups,
+    sockets: sockets.flatMap((argv) => names(argv[2] ?? "")).filter((name) => /^\d+$/.test(name)).length,
+  };
+}
+
+function read(path: string): string {
+  try {
+    return readFileSync(path, "utf8");
+  } catch {
+    return ""; // ended meanwhile
+  }
+}
+
 /** Live native processes that descend from this one. */
 function hostChildren(): string[] {
   const parents = new Map<string, { parent: string; command: string }>();

@@ -10,6 +10,8 @@ export interface Suite {
   /** What this tier cannot do, and why. One that it can do after all fails, too. */
   readonly exceptions: Readonly<Record<string, string>>;
   open(): Promise<SandboxProvider>;
+  /** Told of every fresh sandbox before its behaviour, and of its end after it; what throws fails the test. */
+  readonly around?: { fresh(sandbox: Sandbox): Promise<void>; after(): Promise<void> };
 }
 
 /** Runs a list of behaviours over one provider and asserts that nothing is left at the end. */
@@ -22,10 +24,12 @@ export function runSuite(suite: Suite): void {
     });
     beforeEach(async () => {
       sandbox = await provider.open({ image: "host", owner: "contract" });
+      await suite.around?.fresh(sandbox);
     });
     afterEach(async () => {
       await sandbox.close();
       expect(await provider.counts()).toEqual({ sandboxes: 0, snapshots: 0, snapshotBytes: 0 });
+      await suite.around?.after();
     });
     afterAll(async () => {
       await provider.close();

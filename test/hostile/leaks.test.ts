@@ -5,6 +5,7 @@ import { afterAll, expect, test } from "vitest";
 import { openProvider } from "../../docker/catalog.ts";
 import { leftovers } from "../contract/sandbox-host.ts";
 import { codeOf, decode, until } from "../contract/sandbox-tools.ts";
+import { above, countAll, runCycles } from "./cycles.ts";
 
 /** Nothing of a sandbox outlives its owner, however the owner dies. */
 const root = join(import.meta.dirname, "../..");
@@ -112,23 +113,35 @@ test("a sandbox whose first process ends is killed by its own program, and can s
   expect(read.ok && decode(read.value)).toBe("work");
 });
 
-test("three hundred sandboxes with crashes in between leave every count where it was", async () => {
-  const provider = await openProvider({ tier: "light", home, warm: 0 }); // those that wait would hold descriptors
-  const first = await provider.open({ image: "host", owner: "leak" });
-  await first.close();
-  const descriptors = (): number => readdirSync(`/proc/${childOf(process.pid)}/fd`).length;
-  await until("the host is idle", () => descriptors() < 40);
-  const before = descriptors();
-  for (let i = 0; i < 300; i += 10) {
-    const opened = await Promise.all(Array.from({ length: 10 }, () => provider.open({ image: "host", owner: "leak" })));
-    for (const [k, sandbox] of opened.entries()) {
-      if (k % 3 === 0) sandbox.exec({ argv: ["bash", "-c", "kill -9 -1"], timeoutMs: 10_000 }).catch(() => undefined);
-      if (k % 5 === 0) await provider.release(await sandbox.freeze());
-    }
-    await Promise.all(opened.map((sandbox) => sandbox.close()));
-  }
-  expect(await provider.counts()).toEqual({ sandboxes: 0, snapshots: 0, snapshotBytes: 0 });
-  await until("the host has its descriptors back", () => descriptors() <= before);
-  await provider.close();
-  await until("everything is gone", gone);
-});
+/** More by `POLYGYM_CYCLES=10000 ./polygym test hostile/leaks`; a seed repeats a run. */
+const CYCLES = Number(process.env.POLYGYM_CYCLES ?? 300);
+const SEED = Number(process.env.POLYGYM_SEED ?? 1);
+const CYCLES_MS = 120_000 + CYCLES * 100;
+
+test(
+  `${CYCLES} sandboxes with crashes of every kind leave every count where it was (seed ${SEED})`,
+  async () => {
+    const provider = await openProvider({ tier: "light", home, warm: 0 }); // those that wait would hold descriptors
+    await runCycles({ provider, count: 60, seed: SEED + 1 }); // what the first ones load stays
+    await using keep = await provider.open({ image: "host", owner: "leak" });
+    await keep.close();
+    await until("the host is idle", async () => (await countAll()).agents === 0, 30_000);
+    const before = await countAll();
+    const fates = await runCycles({ provider, count: CYCLES, seed: SEED });
+    expect(await provider.counts()).toEqual({ sandboxes: 0, snapshots: 0, snapshotBytes: 0 });
+    await using last = await provider.open({ image: "host", owner: "leak" }); // starts a host where the last one was killed
+    await last.close();
+    let now = before;
+    const isBack = async (): Promise<boolean> => {
+      now = await countAll();
+      return Object.keys(above(before, now)).length === 0;
+    };
+    await until("every count is back", isBack, 60_000).catch((error: unknown) => {
+      throw new Error(`${JSON.stringify(above(before, now))} above ${JSON.stringify(before)}`, { cause: error });
+    });
+    console.log(JSON.stringify({ cycles: CYCLES, seed: SEED, fates, before, now }));
+    await provider.close();
+    await until("everything is gone", gone);
+  },
+  CYCLES_MS,
+);
