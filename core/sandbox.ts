@@ -214,6 +214,9 @@ export interface FreezeOptions {
   readonly optional?: boolean;
 }
 
+/** One connection of a program inside: a duplex stream of bytes. Destroying it resets what the program has. */
+export type ForwardedConnection = NodeJS.ReadWriteStream & { destroy(error?: Error): unknown };
+
 export interface Sandbox extends AsyncDisposable {
   readonly id: string;
   readonly image: string;
@@ -238,6 +241,12 @@ export interface Sandbox extends AsyncDisposable {
    * the sandbox does not say within a second: its programs give it no turn.
    */
   programs(): Promise<Programs | null>;
+  /**
+   * Connections that programs make to 127.0.0.1:`port` come out here, as streams of bytes with back-pressure in both
+   * directions; the sandbox itself reaches nothing. Ports are 1024..65535, at most 4; at most 64 connections are open at
+   * once, more are closed when they are made. All end with the sandbox. Whoever gets a stream closes or cancels it.
+   */
+  forward(port: number, onConnection: (connection: ForwardedConnection) => void): Promise<void>;
   /**
    * Kills every process and turns what was written into a read-only layer. The sandbox is closed by it. The caller
    * releases the snapshot. When frozen states have used up their memory it waits a while, then fails with a retryable

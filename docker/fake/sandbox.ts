@@ -97,6 +97,11 @@ export class FakeSandbox implements Sandbox {
     return this.#at(path, (at) => this.#tree.remove(at));
   }
 
+  /** Its programs make no connections. */
+  async forward(): Promise<void> {
+    throw new GymError("sandbox_unavailable", "the fake tier has no network inside: use light or docker");
+  }
+
   async programs(): Promise<Programs | null> {
     this.#check();
     return this.#programs();

@@ -8,7 +8,8 @@
  *
  * Requests: 'B' base environment, 'E' command, 'I' input, 'C' close input, 'K' kill, 'S' open a shell, 'M' run in it,
  * 'G' read, 'W' write, 'T' stat, 'L' list, 'U' remove, 'N' programs, 'J' size of a command's terminal, 'Q' signal
- * to a command, 'P' ping. Answers: 'O' 'R' 'H' output, 'X' end of a command, 'i' input taken, 'o' done, 'e' refused with a text, 'D' 'N' 'T' data of files, 'Z' end of a file request.
+ * to a command, 'Y' 'd' 'k' 'f' 'c' forwarded ports (agent-forward.c), 'P' ping. Answers: 'O' 'R' 'H' output, 'X' end of
+ * a command, 'i' input taken, 'o' done, 'e' refused with a text, 'D' 'N' 'T' data of files, 'Z' end of a file request.
  */
 #include "agent.h"
 #include <linux/capability.h>
@@ -59,6 +60,8 @@ static void serve(struct frame *f) {
     case 'M': return shell_run(f->id, &r);
     case 'F': case 'V': case 'v': case 'w': return container_request(f);
     case 'N': return programs_tell(f->id);
+    case 'Y': return forward_open(f->id, &r);
+    case 'd': case 'k': case 'f': case 'c': return forward_request(f);
     case 'P': return agent_answer(f->id, 'o', NULL, 0);
     default: return file_request(f);
   }
@@ -86,11 +89,13 @@ static void from_children(void) {
   while ((pid = waitpid(-1, &status, WNOHANG)) > 0) job_child(pid);
 }
 
-static void on_event(uint64_t data) {
+static void on_event(uint64_t data, uint32_t events) {
   uint32_t kind = (uint32_t)(data >> 32), index = (uint32_t)data;
   struct job *j = index < MAX_JOBS ? &agent.jobs[index] : NULL;
   if (kind == ON_SOCKET) return from_socket();
   if (kind == ON_CHILD) return from_children();
+  if (kind == ON_PORT) return forward_accept(index);
+  if (kind == ON_CONNECTION) return forward_event(index, events);
   if (!j || !j->used) return;
   if (kind >= ON_OUTPUT && kind < ON_OUTPUT + OUT_KINDS) job_output(j, (int)(kind - ON_OUTPUT));
   if (kind == ON_STATUS && j->status >= 0) job_status(j);
@@ -100,7 +105,6 @@ static void on_event(uint64_t data) {
 
 /* Output that the worker has not taken: stop reading programs above the mark, go on below it. */
 static void flush(void) {
-  static int paused;
   int r = buffer_flush(&agent.out, agent.socket);
   if (r < 0) _exit(0);
   if (r != agent.want_write) {
@@ -109,8 +113,10 @@ static void flush(void) {
     agent.want_write = r;
   }
   int full = agent.out.to - agent.out.from > OUT_HIGH;
-  if (full != paused) jobs_pause(full);
-  paused = full;
+  if (full == agent.paused) return;
+  agent.paused = full;
+  jobs_pause(full);
+  forward_pause();
 }
 
 static void loop(void) {
@@ -120,7 +126,7 @@ static void loop(void) {
     if (look > 0 && (first <= 0 || look < first)) first = look;
     double wait = first - now_ms();
     int n = epoll_wait(agent.epoll, events, 64, first <= 0 ? -1 : wait <= 0 ? 0 : (int)wait + 1);
-    for (int i = 0; i < n; i++) on_event(events[i].data.u64);
+    for (int i = 0; i < n; i++) on_event(events[i].data.u64, events[i].events);
     jobs_expire();
     memory_look();
     flush();

@@ -7,6 +7,7 @@
 #define MAX_ARGUMENTS 65536
 #define OUT_HIGH (512u << 10) /* stop reading programs while so much waits for the worker */
 #define NO_DEADLINE 0
+#define MAX_CONNECTIONS 64 /* of all forwarded ports at once; each may hold half a megabyte */
 
 enum { OUT_STDOUT, OUT_STDERR, OUT_CHANNEL, OUT_KINDS };
 enum { FLAG_MERGE = 1, FLAG_STREAM = 2, FLAG_STDIN = 4, FLAG_CHANNEL = 8, FLAG_PTY = 16 };
@@ -40,6 +41,7 @@ struct agent {
   struct job jobs[MAX_JOBS];
   char **base_env;
   int want_write;
+  int paused;              /* the worker is slow: programs are not read */
   uid_t command_id; /* root mode: user and group of commands */
   int container;    /* first process of an engine's container */
   int frozen;       /* everything was killed; nothing may start any more */
@@ -50,7 +52,7 @@ void agent_answer(uint32_t id, uint8_t type, const void *data, size_t length);
 void agent_fail(uint32_t id, const char *text);
 void agent_watch(int fd, uint32_t kind, uint32_t index, uint32_t events);
 uint32_t agent_ooms(void);
-enum { ON_SOCKET = 1, ON_CHILD, ON_OUTPUT, ON_STATUS = ON_OUTPUT + OUT_KINDS, ON_INPUT, ON_SENTINEL };
+enum { ON_SOCKET = 1, ON_CHILD, ON_OUTPUT, ON_STATUS = ON_OUTPUT + OUT_KINDS, ON_INPUT, ON_SENTINEL, ON_PORT, ON_CONNECTION };
 
 /* agent-jobs.c: the life of commands */
 void job_start(uint32_t id, struct reader *r);
@@ -108,6 +110,13 @@ void job_signal(uint32_t id, struct reader *r);
 
 /* agent-programs.c */
 void programs_tell(uint32_t id);
+
+/* agent-forward.c */
+void forward_open(uint32_t id, struct reader *r);
+void forward_accept(uint32_t index);
+void forward_event(uint32_t index, uint32_t events);
+void forward_request(const struct frame *f);
+void forward_pause(void);
 
 /* agent-memory.c */
 uint32_t memory_kills(void);

@@ -5,6 +5,7 @@ import type {
   ExecResult,
   FileResult,
   FileStat,
+  ForwardedConnection,
   FreezeOptions,
   Programs,
   Sandbox,
@@ -17,6 +18,7 @@ import type {
 import type { AgentConnection } from "./agent-connection.ts";
 import { Command, type RunEnd } from "./command.ts";
 import { SandboxFiles } from "./files.ts";
+import { openForward } from "./forward.ts";
 import { lostPrograms, runningPrograms } from "./programs.ts";
 import { LightShell } from "./shell.ts";
 
@@ -98,6 +100,10 @@ export class LightSandbox implements Sandbox {
 
   async remove(path: string): Promise<FileResult<void>> {
     return await this.#files.remove(path);
+  }
+
+  async forward(port: number, onConnection: (connection: ForwardedConnection) => void): Promise<void> {
+    await openForward(this.#connection, port, onConnection);
   }
 
   async programs(): Promise<Programs | null> {

@@ -4,6 +4,7 @@ import { afterAll, describe, expect, test } from "vitest";
 import { openProvider } from "../../docker/catalog.ts";
 import { startEngine } from "../engine.ts";
 import { sandboxBehaviours } from "./sandbox.ts";
+import { forwardBehaviours } from "./sandbox-forward.ts";
 import { lightBehaviours } from "./sandbox-light.ts";
 import { runSuite } from "./sandbox-suite.ts";
 import { terminalBehaviours } from "./sandbox-terminal.ts";
@@ -17,7 +18,7 @@ if (started.engine) {
   afterAll(() => engine.stop());
   runSuite({
     name: "sandbox contract, docker",
-    behaviours: [...sandboxBehaviours, ...lightBehaviours, ...terminalBehaviours],
+    behaviours: [...sandboxBehaviours, ...lightBehaviours, ...terminalBehaviours, ...forwardBehaviours],
     exceptions: {},
     open: () => openProvider({ tier: "docker", home, engine: engine.address }),
   });

@@ -3,6 +3,7 @@ import { afterAll } from "vitest";
 import { openProvider } from "../../docker/catalog.ts";
 import { becomeOrdinaryUser } from "./ordinary-user.ts";
 import { sandboxBehaviours } from "./sandbox.ts";
+import { forwardBehaviours } from "./sandbox-forward.ts";
 import { layerBehaviours } from "./sandbox-layers.ts";
 import { lightBehaviours } from "./sandbox-light.ts";
 import { runSuite } from "./sandbox-suite.ts";
@@ -14,7 +15,13 @@ afterAll(() => rm(home, { recursive: true, force: true }));
 
 runSuite({
   name: "sandbox contract, light as an ordinary user",
-  behaviours: [...sandboxBehaviours, ...lightBehaviours, ...layerBehaviours, ...terminalBehaviours],
+  behaviours: [
+    ...sandboxBehaviours,
+    ...lightBehaviours,
+    ...layerBehaviours,
+    ...terminalBehaviours,
+    ...forwardBehaviours,
+  ],
   exceptions: {},
   open: () => openProvider({ tier: "light", home, binary }),
 });

@@ -2,6 +2,7 @@ import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { openProvider } from "../../docker/catalog.ts";
 import { sandboxBehaviours } from "./sandbox.ts";
+import { forwardBehaviours } from "./sandbox-forward.ts";
 import { layerBehaviours } from "./sandbox-layers.ts";
 import { lightBehaviours } from "./sandbox-light.ts";
 import { runSuite } from "./sandbox-suite.ts";
@@ -12,7 +13,13 @@ mkdirSync(home, { recursive: true });
 
 runSuite({
   name: "sandbox contract, light",
-  behaviours: [...sandboxBehaviours, ...lightBehaviours, ...layerBehaviours, ...terminalBehaviours],
+  behaviours: [
+    ...sandboxBehaviours,
+    ...lightBehaviours,
+    ...layerBehaviours,
+    ...terminalBehaviours,
+    ...forwardBehaviours,
+  ],
   exceptions: {},
   open: () => openProvider({ tier: "light", home }),
 });

@@ -75,6 +75,10 @@ export class GuardedSandbox implements Sandbox {
     return this.#inner.remove(path).catch(attribute);
   }
 
+  forward(...args: Parameters<Sandbox["forward"]>): Promise<void> {
+    return this.#inner.forward(...args).catch(attribute);
+  }
+
   programs(): Promise<Programs | null> {
     return this.#inner.programs().catch(attribute);
   }

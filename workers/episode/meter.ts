@@ -54,6 +54,7 @@ export function meteredSandbox(inner: Sandbox, meter: Meter): Sandbox {
     stat: (path) => timed(() => inner.stat(path)),
     remove: (path) => timed(() => inner.remove(path)),
     programs: () => inner.programs(),
+    forward: (...args) => inner.forward(...args),
     freeze: (options) => inner.freeze(options),
     close: () => inner.close(),
     [Symbol.asyncDispose]: () => inner.close(),
