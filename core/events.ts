@@ -51,6 +51,13 @@ const body = {
       .default(null)
       .describe("of the workspace's files after the step; null where it is too large to be read at every step"),
   }),
+  "network.tried": z.object({
+    host: z.string().describe("as the program wrote it"),
+    port: z.int(),
+    address: z.string().nullable(),
+    outcome: z.enum(["connected", "denied", "failed"]),
+    reason: z.string(),
+  }),
   "context.compacted": z.object({ conversation: z.string(), messages_dropped: z.int() }),
   "episode.saved": z.object({
     ...savedState,

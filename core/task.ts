@@ -44,6 +44,13 @@ export const TaskToml = z.looseObject({
       memory_mb: z.int().positive().optional(),
       storage_mb: z.int().positive().optional(),
       workdir: z.string().optional(),
+      /** `allowlist`: episodes reach `allowed_hosts` over a logged proxy, where the operator has egress on; else nothing. */
+      network_mode: z.enum(["public", "no-network", "allowlist"]).optional(),
+      /** Names, `*.suffix`, addresses and networks; no URL, port or path. Verifiers reach nothing at all. */
+      allowed_hosts: z
+        .array(z.string().regex(/^[A-Za-z0-9*._:/-]{1,253}$/, "is no host"))
+        .max(64)
+        .optional(),
     })
     .default({}),
   polygym: z.strictObject({
@@ -103,6 +110,9 @@ export interface TaskVerifier {
   readonly config: JsonObject;
 }
 
+/** In the list of runtimes: a worker whose operator lets tasks reach the hosts that they declare. */
+export const EGRESS = "egress";
+
 /** One task, loaded. Immutable. It knows no framework. */
 export interface Task {
   readonly id: TaskId;
@@ -127,6 +137,8 @@ export interface Task {
   readonly setup: string | null;
   readonly allowedProtected: readonly string[];
   readonly limits: Partial<SandboxLimits>;
+  /** What its episodes may reach; empty: nothing. Such a task needs the runtime {@link EGRESS}. */
+  readonly allowedHosts: readonly string[];
   /** Wall time of a whole episode. (Default: 1800 s) */
   readonly wallS: number;
   /** Wall time of one verifier's run. (Default: 600 s) */

@@ -65,6 +65,10 @@ const Settings = z.strictObject({
     .max(1_000_000)
     .default(300)
     .describe("or after a step that ends so many seconds after the last save"),
+  egress: z
+    .stringbool()
+    .default(false)
+    .describe("tasks reach the hosts that they declare, over a logged proxy; others reach nothing"),
   sandbox: z.enum(["light", "docker", "fake"]).default("light").describe("tier of the sandboxes"),
   docker_host: z
     .string()
@@ -117,6 +121,7 @@ export interface Config {
   readonly snapshotBytes: number;
   readonly saveEverySteps: number;
   readonly saveEveryS: number;
+  readonly egress: boolean;
   readonly tier: Settings["sandbox"];
   /** Engine of tier docker; null: what every docker client would take. */
   readonly dockerHost: string | null;
@@ -177,6 +182,7 @@ export function loadConfig(
     snapshotBytes: settings.snapshot_bytes ?? Math.floor(totalmem() / 4 / settings.workers),
     saveEverySteps: settings.save_every_steps,
     saveEveryS: settings.save_every_s,
+    egress: settings.egress,
     tier: settings.sandbox,
     dockerHost: settings.docker_host,
     imagesHighBytes: settings.images_high_gib * GIB,
@@ -281,6 +287,7 @@ export function processEnvironment(config: Config): Record<string, string> {
     POLYGYM_SNAPSHOT_BYTES: String(config.snapshotBytes),
     POLYGYM_SAVE_EVERY_STEPS: String(config.saveEverySteps),
     POLYGYM_SAVE_EVERY_S: String(config.saveEveryS),
+    POLYGYM_EGRESS: String(config.egress),
     POLYGYM_SANDBOX: config.tier,
     POLYGYM_DOCKER_HOST: config.dockerHost ?? undefined,
     POLYGYM_IMAGES_HIGH_GIB: String(config.imagesHighBytes / GIB),

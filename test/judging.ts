@@ -48,6 +48,7 @@ export function taskOf(parts: TaskParts): Task {
     files: treeOf(parts.files),
     setup: null,
     allowedProtected: parts.allowedProtected ?? [],
+    allowedHosts: [],
     limits: { memoryBytes: 256 * 1024 * 1024, diskBytes: 64 * 1024 * 1024, processes: 64 },
     wallS: 60,
     verifierS: 60,

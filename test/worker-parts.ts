@@ -48,6 +48,7 @@ export async function openWorkerParts(): Promise<WorkerParts> {
     verifiers: [],
     policies: [],
     saving: { steps: 20, ms: 300_000, inPlace: true },
+    egress: false,
     log,
   };
   return {

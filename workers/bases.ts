@@ -1,7 +1,7 @@
 import { GymError } from "../core/errors.ts";
 import type { Digest } from "../core/ids.ts";
 import { type SandboxProvider, type Snapshot, WORKSPACE } from "../core/sandbox.ts";
-import type { Task } from "../core/task.ts";
+import { EGRESS, type Task } from "../core/task.ts";
 import type { ImageGate } from "./images/gate.ts";
 
 /** Bases kept beside those in use; each holds a small tmpfs layer. */
@@ -119,7 +119,7 @@ export class Bases {
 
 async function buildBase(provider: SandboxProvider, task: Task): Promise<Snapshot> {
   const image = await provider.image(task.image);
-  const missing = task.runtimes.filter((name) => !(name in image.runtimes));
+  const missing = task.runtimes.filter((name) => name !== EGRESS && !(name in image.runtimes));
   if (missing.length > 0)
     throw new GymError("runtime_missing", `image ${task.image} has no ${missing.join(", ")}, which ${task.id} needs`);
   const sandbox = await provider.open({ image: task.image, owner: `base-${task.id}`, limits: task.limits });

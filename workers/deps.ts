@@ -27,5 +27,7 @@ export interface WorkerDeps {
   readonly policies: readonly ScriptedPolicy[];
   /** How often a live episode is saved. */
   readonly saving: SavePolicy;
+  /** Tasks reach the hosts that they declare. */
+  readonly egress: boolean;
   readonly log: Logger;
 }

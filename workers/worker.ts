@@ -3,6 +3,7 @@ import type { Logger } from "pino";
 import type { EpisodeId } from "../core/ids.ts";
 import type { Presence, WorkerMail } from "../core/mail.ts";
 import type { SandboxProvider } from "../core/sandbox.ts";
+import { EGRESS } from "../core/task.ts";
 import { ImageStore } from "../docker/image-store/store.ts";
 import { frameworks, policies } from "../environments/catalog.ts";
 import { openSharedCatalog } from "../environments/tasks/shared-catalog.ts";
@@ -78,6 +79,7 @@ export async function startWorker({ config, redisUrl, provider, log }: WorkerOpt
     verifiers,
     policies,
     saving: { steps: config.saveEverySteps, ms: config.saveEveryS * 1000, inPlace: provider.freezesInPlace },
+    egress: config.egress,
     log,
   };
   await provider.reap();
@@ -191,7 +193,7 @@ async function describer(
     snapshots: counts.snapshots,
     snapshot_bytes: counts.snapshotBytes,
     tier: deps.provider.tier,
-    runtimes: Object.keys(runtimes),
+    runtimes: [...Object.keys(runtimes), ...(deps.egress ? [EGRESS] : [])],
     images,
     rss_bytes: process.memoryUsage.rss(),
     loop_p99_ms: loop.p99(),

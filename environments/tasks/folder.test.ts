@@ -106,6 +106,12 @@ test("a Dockerfile in environment/ makes an image of the task's own, named for i
   expect(changed.image).not.toBe(task.image);
 });
 
+test("a task that declares hosts needs a worker with egress", async () => {
+  const online = '[environment]\nnetwork_mode = "allowlist"\nallowed_hosts = ["pypi.org", "*.pythonhosted.org"]';
+  const task = await write({ "task.toml": toml.replace("[environment]", online) });
+  expect(task).toMatchObject({ allowedHosts: ["pypi.org", "*.pythonhosted.org"], runtimes: ["python3", "egress"] });
+});
+
 test("version is the digest over path and content of the files, sorted by path", async () => {
   const task = await write();
   const digest = (text: string) => createHash("sha256").update(text).digest("hex");
@@ -147,6 +153,16 @@ test.each([
   ["a gold that changes nothing", { "solution/files/solution.py": undefined }, /solution: changes nothing/],
   ["a cheat without description", { "cheats/zero/cheat.toml": "" }, /cheats\/zero\/cheat\.toml: description/],
   ["a deletion that leaves the workspace", { "cheats/gone/deleted": "../x\n" }, /deleted: "\.\.\/x"/],
+  [
+    "hosts without the mode that opens them",
+    { "task.toml": toml.replace("[environment]", '[environment]\nallowed_hosts = ["pypi.org"]') },
+    /allowed_hosts: goes with network_mode/,
+  ],
+  [
+    "an allowlist of nothing",
+    { "task.toml": toml.replace("[environment]", '[environment]\nnetwork_mode = "allowlist"') },
+    /names at least one host/,
+  ],
   [
     "a verifier twice",
     { "task.toml": toml.replace('"differential"', '"tests"') },

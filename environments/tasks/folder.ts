@@ -8,6 +8,7 @@ import { type Digest, sha256 } from "../../core/ids.ts";
 import { taskImageName } from "../../core/images.ts";
 import type { SandboxLimits } from "../../core/sandbox.ts";
 import {
+  EGRESS,
   type FileTree,
   type ScriptedChange,
   type Task,
@@ -45,6 +46,7 @@ export async function readTaskFolder(dir: string): Promise<Task> {
   const environment = subtree(tree, "environment");
   const isOwn = toml.polygym.image === undefined && environment.has("Dockerfile");
   const context = isOwn ? { files: environment, digest: contextDigest(environment) } : null;
+  const allowedHosts = allowedHostsOf(toml, join(dir, "task.toml"));
   return {
     id,
     version: treeDigest(tree),
@@ -58,12 +60,13 @@ export async function readTaskFolder(dir: string): Promise<Task> {
     language: toml.polygym.language,
     image: toml.polygym.image ?? (context === null ? "host" : taskImageName(context.digest)),
     context,
-    runtimes: toml.polygym.runtimes,
+    runtimes: [...toml.polygym.runtimes, ...(allowedHosts.length > 0 ? [EGRESS] : [])],
     instruction,
     files: context === null ? environment : new Map(),
     setup: toml.polygym.setup ?? null,
     allowedProtected: toml.polygym.allowed_protected,
     limits: limitsOf(toml),
+    allowedHosts,
     wallS: toml.agent.timeout_sec ?? DEFAULT_WALL_S,
     verifierS: toml.verifier.timeout_sec,
     gold: goldOf(tree, dir),
@@ -170,6 +173,15 @@ function stripCanary(text: string): string {
 
 function titleOf(instruction: string): string | null {
   return /^#\s+(\S.*)$/m.exec(instruction)?.[1]?.trim() ?? null;
+}
+
+function allowedHostsOf({ environment }: TaskToml, where: string): readonly string[] {
+  const { network_mode: mode, allowed_hosts: hosts = [] } = environment;
+  if (mode === "allowlist" && hosts.length === 0)
+    throw taskInvalid(where, "environment.allowed_hosts: an allowlist names at least one host");
+  if (mode !== "allowlist" && hosts.length > 0)
+    throw taskInvalid(where, 'environment.allowed_hosts: goes with network_mode = "allowlist"');
+  return hosts;
 }
 
 function limitsOf({ environment }: TaskToml): Partial<SandboxLimits> {

@@ -36,6 +36,7 @@ function task(name: string, split: Split, options: { runtimes?: string[]; verifi
     files: new Map([["a.txt", file("0\n")]]),
     setup: null,
     allowedProtected: [],
+    allowedHosts: [],
     limits: {},
     wallS: 900,
     verifierS: 60,

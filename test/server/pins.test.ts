@@ -156,6 +156,7 @@ test("types of events are as pinned", () => {
     "step.accepted",
     "tool.ran",
     "step.observed",
+    "network.tried",
     "context.compacted",
     "episode.saved",
     "episode.parked",

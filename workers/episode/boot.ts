@@ -11,6 +11,7 @@ import { notifyState } from "./ending.ts";
 import { type History, sameAnswer } from "./history.ts";
 import type { Journal } from "./journal.ts";
 import { meteredSandbox, newMeter } from "./meter.ts";
+import { openEpisodeSandbox } from "./open-sandbox.ts";
 import { type ActorParts, openFramework, pinnedFramework } from "./session.ts";
 import { observationOf } from "./step-events.ts";
 import { restoreWorkspace } from "./workspace.ts";
@@ -69,8 +70,7 @@ async function openSession(
   lease: BaseLease,
 ): Promise<OpenParts> {
   const framework = pinnedFramework(deps, record);
-  const owner = `${record.episode_id}-t${record.term}`;
-  const sandbox = await deps.provider.open({ image: task.image, from: lease.snapshot, limits: task.limits, owner });
+  const sandbox = await openEpisodeSandbox({ deps, record, journal, task }, lease.snapshot);
   try {
     if (history.saved !== null) await restoreWorkspace(deps, sandbox, history.saved.snapshot);
     const meter = newMeter();

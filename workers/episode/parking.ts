@@ -7,6 +7,7 @@ import type { FreezeOptions, Sandbox, Snapshot } from "../../core/sandbox.ts";
 
 import { notifyState } from "./ending.ts";
 import { meteredSandbox } from "./meter.ts";
+import { openEpisodeSandbox } from "./open-sandbox.ts";
 import { type ActorParts, closeSession, openFramework } from "./session.ts";
 import { lostInfo } from "./step-events.ts";
 import { type SavedWorkspace, saveWorkspace } from "./workspace.ts";
@@ -80,9 +81,8 @@ async function savedOrNull(
 
 /** `frozen` may be released afterwards: the sandbox keeps what it stands on. */
 export async function reopen(parts: ActorParts, frozen: Snapshot, state: Json): Promise<Reopened> {
-  const { deps, record, task, framework, meter } = parts;
-  const owner = `${record.episode_id}-t${record.term}`;
-  const sandbox = await deps.provider.open({ image: task.image, from: frozen, limits: task.limits, owner });
+  const { record, task, framework, meter } = parts;
+  const sandbox = await openEpisodeSandbox(parts, frozen);
   try {
     const session = await openFramework(framework, record, task, meteredSandbox(sandbox, meter), state);
     const info = lostInfo(frozen.lost?.count ?? null, frozen.lost?.commands ?? []);
