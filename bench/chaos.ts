@@ -3,7 +3,7 @@ import { parseArgs } from "node:util";
 import { loadConfig } from "../platform/config.ts";
 import { FAULTS, NOT_INJECTED } from "./chaos/faults.ts";
 import { planRows, selectFaults, summaryOf } from "./chaos/plan.ts";
-import { type RowResult, runRow } from "./chaos/row.ts";
+import { brokenRow, type RowResult, runRow } from "./chaos/row.ts";
 import { keep, machine } from "./report.ts";
 
 /**
@@ -32,7 +32,8 @@ async function measure(): Promise<number> {
   say(`seed ${flags.seed}: --seed ${flags.seed} makes the same choices again`);
   const rows: RowResult[] = [];
   for (const { fault, episodes, times } of planRows(selectFaults(FAULTS, flags.rows), Number(flags.episodes))) {
-    const result = await runRow({ fault, seed: flags.seed, episodes, times });
+    const options = { fault, seed: flags.seed, episodes, times };
+    const result = await runRow(options).catch((error: unknown) => brokenRow(options, error));
     rows.push(result);
     const { p50, max } = result.recovered_ms;
     say(

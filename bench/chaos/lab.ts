@@ -1,7 +1,8 @@
 import { execFile } from "node:child_process";
-import { cp, mkdir, mkdtemp, rm } from "node:fs/promises";
-import { join } from "node:path";
+import { chmod, copyFile, mkdir, mkdtemp, rm, stat } from "node:fs/promises";
+import { basename, join } from "node:path";
 import { promisify } from "node:util";
+import { buildLight } from "../../docker/light/build.ts";
 import { loadConfig } from "../../platform/config.ts";
 import { type Gym, startGym } from "../gym.ts";
 import type { Dice } from "./dice.ts";
@@ -44,11 +45,11 @@ export async function openLab(needs: LabNeeds, dice: Dice): Promise<Lab> {
     await run("mount", ["-t", "tmpfs", "-o", `size=${megabytes}m,nr_inodes=${inodes},mode=700`, "tmpfs", store]);
     parts.defer(async () => void (await run("umount", ["-l", store])));
   }
-  // What is built already need not be built again.
-  await cp(join(root, ".polygym", "tools"), join(home, "tools"), {
-    recursive: true,
-    filter: (path) => !/\/tools\/[^/]+$/.test(path) || path.includes("/tools/light-"),
-  }).catch(() => undefined);
+  // Built once for all rows, not by every worker of every row.
+  const binary = await buildLight(join(root, ".polygym"));
+  await mkdir(join(home, "tools"));
+  await copyFile(binary, join(home, "tools", basename(binary)));
+  await chmod(join(home, "tools", basename(binary)), (await stat(binary)).mode);
   // Beside the home: a full disk must not be Redis's.
   const beside = await mkdtemp(join("/tmp", "chaos-beside-"));
   parts.defer(() => rm(beside, { recursive: true, force: true }));

@@ -118,6 +118,26 @@ export async function runRow({ fault, seed, episodes, times }: RowOptions): Prom
   };
 }
 
+/** A row that could not be run shows as one: silence is not success. */
+export function brokenRow({ fault }: RowOptions, error: unknown): RowResult {
+  const what = `the row was not run: ${error instanceof Error ? error.message : String(error)}`;
+  return {
+    row: fault.row,
+    name: fault.name,
+    expect: fault.expect,
+    injected: 0,
+    episodes: 0,
+    recovered: 0,
+    recovered_ms: { p50: null, max: null },
+    infra: 0,
+    failures: {},
+    calls_p99_ms: null,
+    figures: {},
+    seconds: 0,
+    violations: [{ invariant: "I1", kind: "wrong_answer", episode_id: null, what }],
+  };
+}
+
 const isInfra = ({ outcome }: EpisodeRecord): boolean => outcome === "infra_error" || outcome === "verifier_error";
 
 function countedBy<T>(items: readonly T[], nameOf: (item: T) => string): Record<string, number> {
@@ -171,8 +191,11 @@ async function playBeside({ lab, dice, run, episodes }: Beside, work: () => Prom
       working = false;
     }
   })();
-  const [played] = await Promise.all([playing, faults]);
-  return played;
+  // A fault that cannot be injected leaves no episode behind: the workload ends first.
+  const [played, injecting] = await Promise.allSettled([playing, faults]);
+  if (injecting.status === "rejected") throw injecting.reason;
+  if (played.status === "rejected") throw played.reason;
+  return played.value;
 }
 
 /** Calls that need neither Redis nor a worker, timed while the fault is there. */
