@@ -3,7 +3,7 @@ import { canonicalJson, type Digest, sha256 } from "../../core/ids.ts";
 import { type DirectoryEntry, type Sandbox, WORKSPACE } from "../../core/sandbox.ts";
 
 /** Bounds of a workspace that is read after every step: within them a look costs less than the step. */
-const MOST_ENTRIES = 64;
+const MOST_ENTRIES = 32;
 const MOST_BYTES = 128 * 1024;
 const MOST_DEPTH = 8;
 /** After a workspace was found too large, steps until it is looked at again: a listing of a large one is not cheap. */
