@@ -51,56 +51,6 @@ test("a step sent again after the kill is answered once and the same", { timeout
   expect(await step(id, 2, "wc -l < /workspace/count")).toBe("1");
 });
 
-/** What the trajectory says of the last recovery. */
-const recovery = async (id: string) => {
-  const { items } = (await gym.client.request("GET", `/v1/episodes/${id}/trajectory`)) as {
-    items: { type: string; replayed_steps?: number; differs?: string[] }[];
-  };
-  return items.findLast((event) => event.type === "episode.recovered");
-};
-
-test("a recovery replays no more than the steps since the last save, and loses nothing of the shell", {
-  timeout: DEADLINE_MS,
-}, async () => {
-  const { episode_id: id } = await create();
-  await step(id, 1, "greet() { echo hello $1; }; readonly FIXED=1; cd /tmp; trap 'echo bye' USR1");
-  for (let seq = 2; seq <= 12; seq++) await step(id, seq, `echo ${seq} >> /workspace/log`);
-  expect(await step(id, 13, "false")).toBe("");
-  await killWorkers();
-  expect(await step(id, 14, "echo $? $FIXED $PWD; greet you; trap -p; wc -l < /workspace/log")).toBe(
-    "1 1 /tmp\nhello you\ntrap -- 'echo bye' SIGUSR1\n11",
-  );
-  const recovered = await recovery(id);
-  expect(recovered).toMatchObject({ from: "snapshot", replay_mismatch: false, differs: [], workspace_compared: true });
-  expect(recovered?.replayed_steps).toBeLessThanOrEqual(SAVE_EVERY);
-});
-
-test("an episode whose programs would be lost is not saved, and recovers from its log", {
-  timeout: DEADLINE_MS,
-}, async () => {
-  const { episode_id: id } = await create();
-  await step(id, 1, "sleep 1000 & echo $! > /tmp/pid");
-  for (let seq = 2; seq <= 8; seq++) expect(await step(id, seq, "kill -0 $(cat /tmp/pid); echo $?")).toBe("0");
-  await killWorkers();
-  expect(await step(id, 9, "kill -0 $(cat /tmp/pid); echo $?")).toBe("0");
-  expect(await recovery(id)).toMatchObject({ from: "base", replayed_steps: 8 });
-});
-
-for (const [policy, trainable] of [
-  ["continue", true],
-  ["mask", false],
-] as const)
-  test(`files that a replay makes differently are said: ${policy}`, { timeout: DEADLINE_MS }, async () => {
-    const { episode_id: id } = await create({ on_replay_mismatch: policy });
-    await step(id, 1, "head -c 8 /dev/urandom > /workspace/random");
-    await killWorkers();
-    await step(id, 2, "true");
-    expect(await recovery(id)).toMatchObject({ replay_mismatch: true, differs: ["workspace"], policy });
-    const answer = await finish(id, 3);
-    expect(answer).toMatchObject({ outcome: "ok", reward: 0, trainable });
-    expect(answer.flags).toContain("replay_mismatch");
-  });
-
 test("50 server-driven episodes all end with their reward though the worker is killed twice", {
   timeout: DEADLINE_MS,
 }, async () => {
@@ -180,3 +130,57 @@ test("live episodes survive a restart of the whole service", { timeout: DEADLINE
   const said = await Promise.all(ids.map((id) => step(id, 2, "cat /workspace/mine; pwd")));
   expect(said).toEqual(ids.map((_, i) => `${i}\n/tmp`));
 });
+
+const trajectory = async (id: string) => {
+  const { items } = (await gym.client.request("GET", `/v1/episodes/${id}/trajectory`)) as {
+    items: { type: string; seq?: number; replayed_steps?: number }[];
+  };
+  return items;
+};
+/** What the trajectory says of the last recovery. */
+const recovery = async (id: string) => (await trajectory(id)).findLast((event) => event.type === "episode.recovered");
+
+test("a recovery replays no more than the steps since the last save, and loses nothing of the shell", {
+  timeout: DEADLINE_MS,
+}, async () => {
+  const { episode_id: id } = await create();
+  await step(id, 1, "greet() { echo hello $1; }; readonly FIXED=1; cd /tmp; trap 'echo bye' USR1");
+  for (let seq = 2; seq <= 12; seq++) await step(id, seq, `echo ${seq} >> /workspace/log`);
+  expect(await step(id, 13, "false")).toBe("");
+  const isSaved = async () =>
+    (await trajectory(id)).some((event) => event.type === "episode.saved" && event.seq === 10);
+  await eventually(isSaved, DEADLINE_MS, "the save of step 10, which is written behind the steps");
+  await killWorkers();
+  expect(await step(id, 14, "echo $? $FIXED $PWD; greet you; trap -p; wc -l < /workspace/log")).toBe(
+    "1 1 /tmp\nhello you\ntrap -- 'echo bye' SIGUSR1\n11",
+  );
+  const recovered = await recovery(id);
+  expect(recovered).toMatchObject({ from: "snapshot", replay_mismatch: false, differs: [], workspace_compared: true });
+  expect(recovered?.replayed_steps).toBeLessThanOrEqual(SAVE_EVERY);
+});
+
+test("an episode whose programs would be lost is not saved, and recovers from its log", {
+  timeout: DEADLINE_MS,
+}, async () => {
+  const { episode_id: id } = await create();
+  await step(id, 1, "sleep 1000 & echo $! > /tmp/pid");
+  for (let seq = 2; seq <= 8; seq++) expect(await step(id, seq, "kill -0 $(cat /tmp/pid); echo $?")).toBe("0");
+  await killWorkers();
+  expect(await step(id, 9, "kill -0 $(cat /tmp/pid); echo $?")).toBe("0");
+  expect(await recovery(id)).toMatchObject({ from: "base", replayed_steps: 8 });
+});
+
+for (const [policy, trainable] of [
+  ["continue", true],
+  ["mask", false],
+] as const)
+  test(`files that a replay makes differently are said: ${policy}`, { timeout: DEADLINE_MS }, async () => {
+    const { episode_id: id } = await create({ on_replay_mismatch: policy });
+    await step(id, 1, "head -c 8 /dev/urandom > /workspace/random");
+    await killWorkers();
+    await step(id, 2, "true");
+    expect(await recovery(id)).toMatchObject({ replay_mismatch: true, differs: ["workspace"], policy });
+    const answer = await finish(id, 3);
+    expect(answer).toMatchObject({ outcome: "ok", reward: 0, trainable });
+    expect(answer.flags).toContain("replay_mismatch");
+  });
