@@ -31,6 +31,13 @@ behaviour("lets a program end another by each ordinary signal", async ({ sandbox
   expect(await outOf(sandbox, `python3 -c "${interrupt}"`)).toBe("-2");
 });
 
+behaviour("tells the machine's time, in seconds and as time that only grows", async ({ sandbox }) => {
+  const before = Date.now();
+  const code = "import time; a = time.monotonic(); print(time.time() * 1000); print(time.monotonic() >= a)";
+  const [now = "", grows] = (await outOf(sandbox, `python3 -c '${code}'`)).split("\n");
+  expect([Number(now) >= before - 5, Number(now) <= Date.now() + 5, grows]).toEqual([true, true, "True"]);
+});
+
 behaviour("runs Python, Node and a C compiler of the image", async ({ sandbox, provider }) => {
   const { runtimes } = await provider.image("host");
   expect(await outOf(sandbox, "python3 -c 'print(6*7)'")).toBe("42");

@@ -164,6 +164,7 @@ export const PAYLOADS: Readonly<Record<number, Payload>> = {
     elsewhere: [
       contract("takes command texts from one byte to a megabyte"),
       { file: "test/hostile/protocol.test.ts", test: "every frame, without a fault" },
+      { file: "test/hostile/sanitizer.test.ts", test: "built with sanitizers reads" },
     ],
   },
   70: { title: "netlink that changes the network" },

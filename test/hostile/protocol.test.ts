@@ -8,11 +8,11 @@ import { hostImage } from "../../docker/image-host.ts";
 import { buildLight } from "../../docker/light/build.ts";
 import { Payload } from "../../docker/light/frames.ts";
 import { HostProcess, type SandboxEnd } from "../../docker/light/host-process.ts";
+import { brokenTalk } from "./frames.ts";
 
 /** The agent reads frames of its worker; broken ones end it by its own decision, never by a fault of memory. */
 const home = join(import.meta.dirname, "../../.polygym/test");
 const ROUNDS = 60;
-const TYPES = "BEICKSMGWTLUPYFVvwXZ";
 let host: HostProcess;
 let next = 1;
 
@@ -51,41 +51,14 @@ async function endAfter(bytes: Uint8Array, exporter: boolean): Promise<SandboxEn
   return end;
 }
 
-const frame = fc
-  .tuple(
-    fc.constantFrom(...TYPES),
-    fc.nat(20),
-    fc.oneof(fc.uint8Array({ maxLength: 200 }), fc.uint8Array({ maxLength: 12 })),
-  )
-  .map(([type, id, data]) => new Payload().bytes(data).frame(id, type));
-const almostCommand = fc
-  .tuple(
-    fc.nat(),
-    fc.nat(100_000),
-    fc.nat(100),
-    fc.array(fc.string({ maxLength: 20 }), { maxLength: 5 }),
-    fc.uint8Array({ maxLength: 30 }),
-  )
-  .map(([flags, timeout, keep, words, rest]) =>
-    new Payload().u32(flags).u32(timeout).u32(keep).text("/").strings(words).bytes(rest).frame(1, "E"),
-  );
-const hugeLength = fc.nat(0xffff_ffff).map((length) => {
-  const head = Buffer.alloc(40);
-  head.writeUInt32LE(length);
-  return head;
-});
-
 for (const exporter of [false, true]) {
   test(`${exporter ? "an exporter" : "an agent"} survives or refuses every frame, without a fault`, async () => {
     await fc.assert(
-      fc.asyncProperty(
-        fc.array(fc.oneof(frame, almostCommand, hugeLength), { minLength: 1, maxLength: 8 }),
-        async (frames) => {
-          const end = await endAfter(Buffer.concat(frames), exporter);
-          expect(end.reason).toBe("");
-          expect(end.status & 0x7f).toBe(0); // not by a signal: no fault, no abort
-        },
-      ),
+      fc.asyncProperty(brokenTalk(), async (talk) => {
+        const end = await endAfter(talk, exporter);
+        expect(end.reason).toBe("");
+        expect(end.status & 0x7f).toBe(0); // not by a signal: no fault, no abort
+      }),
       { numRuns: ROUNDS },
     );
   });
