@@ -9,21 +9,7 @@ export type QueueName = (typeof QUEUE_NAMES)[number];
 export const EpisodeJob = z.object({ episode_id: EpisodeId, term: z.int().min(1) });
 export type EpisodeJob = z.infer<typeof EpisodeJob>;
 
-/** One job = one episode × its verifiers, or a stateless `POST /v1/verify`. */
-export const VerifyJob = z.discriminatedUnion("kind", [
-  z.object({ kind: z.literal("episode"), episode_id: EpisodeId, term: z.int().min(1) }),
-  z.object({
-    kind: z.literal("submission"),
-    /** Key of the answer on the asking server's reply stream. */
-    correlation: z.string(),
-    server: z.string(),
-    /** Blob with a {@link VerifyRequestBlob}. */
-    request: Digest,
-  }),
-]);
-export type VerifyJob = z.infer<typeof VerifyJob>;
-
-/** What a `POST /v1/verify` stores for the worker that judges it. */
+/** What a `POST /v1/verify` asks of the worker that judges it. */
 export const VerifyRequestBlob = z.object({
   task_id: z.string(),
   task_version: Digest,
@@ -33,6 +19,20 @@ export const VerifyRequestBlob = z.object({
   submission: z.union([z.object({ stored: Digest }), z.unknown()]),
 });
 export type VerifyRequestBlob = z.infer<typeof VerifyRequestBlob>;
+
+/** One job = one episode × its verifiers, or a stateless `POST /v1/verify`. */
+export const VerifyJob = z.discriminatedUnion("kind", [
+  z.object({ kind: z.literal("episode"), episode_id: EpisodeId, term: z.int().min(1) }),
+  z.object({
+    kind: z.literal("submission"),
+    /** Key of the answer on the asking server's reply stream. */
+    correlation: z.string(),
+    server: z.string(),
+    /** Itself while it is small; else the blob with it. */
+    request: z.union([Digest, VerifyRequestBlob]),
+  }),
+]);
+export type VerifyJob = z.infer<typeof VerifyJob>;
 
 /** An upload is stored as a blob first; the job names it. */
 export const ImportJob = z.object({ job_id: JobId, format: z.string(), upload: Digest, source: z.string().nullable() });

@@ -1,7 +1,7 @@
 import * as z from "zod";
 import { Digest } from "./ids.ts";
 import { Json, JsonObject } from "./json.ts";
-import type { Sandbox, Submission } from "./sandbox.ts";
+import type { Sandbox, SandboxProcess, Submission } from "./sandbox.ts";
 import type { FileTree, Task } from "./task.ts";
 import { type Split, VerdictRole } from "./task.ts";
 
@@ -68,6 +68,35 @@ export interface RoomLimits {
   readonly wallMs: number;
 }
 
+/** A trusted program that serves runs one after the other, each in a child process of its own (verifiers/calls/fork_server.py). */
+export interface ServerProgram {
+  /** Unique among programs, e.g. "judge". */
+  readonly name: string;
+  /** Name of an interpreter of the image. */
+  readonly interpreter: string;
+  readonly argv: readonly string[];
+  /** What its sandbox holds: the bare image, or the task's base plus gold. */
+  readonly over: "image" | "reference";
+}
+
+/** Byte code for one interpreter of one image, in base64. Holds the latest few hundred; never anything of a submission. */
+export interface CodeCache {
+  get(key: string): string | null;
+  set(key: string, code: string): void;
+}
+
+/** A process that takes lines and answers on its channel: a command of a sandbox, or one run of a server. */
+export type LineProcess = Pick<SandboxProcess, "write" | "closeStdin" | "kill" | "exit"> & AsyncDisposable;
+
+/** One process of a {@link ServerProgram}, lent to one room at a time. */
+export interface TrustedServer extends AsyncDisposable {
+  /**
+   * Begins a run: what is written first is its first line. The run ends as a process does, with its child's exit; `kill` ends
+   * the whole server, `closeStdin` lets a child that waits for a line end. One at a time.
+   */
+  run(onChannel: (data: Uint8Array) => void): LineProcess;
+}
+
 /**
  * Where one verifier works. Every sandbox it gives is fresh, has no network, and is closed by the room. None of them ever
  * ran the episode's processes.
@@ -91,6 +120,13 @@ export interface Room {
   reference(overlay?: FileTree): Promise<Sandbox>;
   /** The bare image with `files` in the workspace; nothing of the task or the submission. */
   judge(files?: FileTree): Promise<Sandbox>;
+  /**
+   * A server that may have served other rooms, always one at a time and never a program of a submission. Dispose it to give
+   * it back; the room takes back what is left. It goes on to others only when every run ended in order and left no trace.
+   */
+  server(program: ServerProgram): Promise<TrustedServer>;
+  /** What servers have compiled for this interpreter of the image. */
+  compiled(interpreter: string): CodeCache;
 }
 
 export interface Verifier {

@@ -137,8 +137,15 @@ function openQueue(name: QueueName, connection: Redis): Queue {
   return queue;
 }
 
-/** BullMQ ignores an id that it still knows, finished or not; so a finished one is removed first. */
+/**
+ * BullMQ ignores an id that it still knows, finished or not; so a finished one is removed first. That of a submission was
+ * drawn for this one job, which is never to run again.
+ */
 async function addJob(queue: Queue, id: string, data: JobOf[QueueName]): Promise<void> {
+  if ("correlation" in data) {
+    await queue.add(queue.name, data, { jobId: id });
+    return;
+  }
   const state = await queue.getJobState(id);
   if (LIVE_STATES.includes(state)) return;
   if (state !== "unknown") await queue.remove(id);

@@ -14,6 +14,9 @@ const WorkerAnswer = z.union([
   z.object({ ok: z.literal(false), problem: Problem }),
 ]);
 
+/** Characters of a request that its job carries through Redis; a larger one is written to disk once and read once. */
+const MAX_CARRIED = 32 * 1024;
+
 /** Nobody judged it in time: no reward, and nobody's fault but ours. */
 export const UNANSWERED: VerifyAnswer = {
   reward: null,
@@ -36,12 +39,13 @@ export async function verifySubmission(
 
 /** Lets a worker judge it and waits for the answer. */
 export async function askVerdict(parts: Parts, request: VerifyRequestBlob, wait: Wait): Promise<VerifyAnswer> {
-  const digest = await parts.store.putBlob(Buffer.from(JSON.stringify(request)));
+  const text = JSON.stringify(request);
+  const carried = text.length <= MAX_CARRIED ? request : await parts.store.putBlob(Buffer.from(text));
   using watch = parts.hub.watch(null);
   using expected = parts.hub.expectVerified(watch);
   const { correlation } = expected;
   await parts.queues.addVerify(
-    { kind: "submission", correlation, server: parts.serverId, request: digest },
+    { kind: "submission", correlation, server: parts.serverId, request: carried },
     { attempt: 1 },
   );
   while (expected.answer() === null && !isOver(wait)) await nextLook(watch, wait, Number.POSITIVE_INFINITY);

@@ -8,6 +8,7 @@ import type { Judgement } from "../core/verifier.ts";
 import { openProvider } from "../docker/catalog.ts";
 import { findVerifier } from "../verifiers/catalog.ts";
 import { judgeSubmission } from "../verifiers/clean-room/judge-submission.ts";
+import { ServerPool, type ServerPoolOptions } from "../verifiers/clean-room/server-pool.ts";
 
 /** Tasks in memory and real judgements of them, for tests. */
 
@@ -81,16 +82,22 @@ export interface Attempt {
 /** A provider, and the base of one task over it. Close it at the end. */
 export class JudgingLab implements AsyncDisposable {
   readonly provider: SandboxProvider;
+  readonly servers: ServerPool;
   readonly #bases = new Map<Task, Snapshot>();
 
-  private constructor(provider: SandboxProvider) {
+  private constructor(provider: SandboxProvider, servers: ServerPool) {
     this.provider = provider;
+    this.servers = servers;
   }
 
-  static async open(): Promise<JudgingLab> {
-    return new JudgingLab(
-      await openProvider({ tier: "light", home: join(import.meta.dirname, "..", ".polygym", "test") }),
-    );
+  static async open(pool: ServerPoolOptions = {}): Promise<JudgingLab> {
+    const home = join(import.meta.dirname, "..", ".polygym", "test");
+    return new JudgingLab(await openProvider({ tier: "light", home }), new ServerPool(pool));
+  }
+
+  /** Sandboxes that are open, but for those of servers that wait for the next room. */
+  async sandboxesLeft(): Promise<number> {
+    return (await this.provider.counts()).sandboxes - this.servers.idle;
   }
 
   /** The submission that an attempt leaves, made as an episode makes it. */
@@ -123,6 +130,7 @@ export class JudgingLab implements AsyncDisposable {
     if (verifier === undefined) throw new Error(`no verifier ${verifierId}`);
     return judgeSubmission({
       provider: this.provider,
+      servers: this.servers,
       task,
       base: await this.#base(task),
       submission,
@@ -134,6 +142,7 @@ export class JudgingLab implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    await this.servers[Symbol.asyncDispose]();
     await this.provider.close();
   }
 

@@ -10,6 +10,7 @@ import { openMailbox } from "../platform/mailbox.ts";
 import { openQueues } from "../platform/queues.ts";
 import { connectRedis, type Redis } from "../platform/redis.ts";
 import { openStore } from "../platform/store/open.ts";
+import { ServerPool } from "../verifiers/clean-room/server-pool.ts";
 import { Bases } from "../workers/bases.ts";
 import type { WorkerDeps } from "../workers/deps.ts";
 import { ImageGate } from "../workers/images/gate.ts";
@@ -42,6 +43,7 @@ export async function openWorkerParts(): Promise<WorkerParts> {
     mailbox: openMailbox({ redis, blobs: store }),
     provider,
     bases: new Bases(provider, images),
+    servers: new ServerPool(),
     images,
     tasks: openSharedCatalog({ home: dir, store }),
     frameworks: [],

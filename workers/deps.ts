@@ -7,6 +7,7 @@ import type { TaskCatalog } from "../core/task.ts";
 import type { Verifier } from "../core/verifier.ts";
 import type { Mailbox } from "../platform/mailbox.ts";
 import type { Queues } from "../platform/queues.ts";
+import type { ServerPool } from "../verifiers/clean-room/server-pool.ts";
 import type { Bases } from "./bases.ts";
 import type { SavePolicy } from "./episode/saving.ts";
 import type { ImageGate } from "./images/gate.ts";
@@ -21,6 +22,8 @@ export interface WorkerDeps {
   readonly provider: SandboxProvider;
   readonly bases: Bases;
   readonly images: ImageGate;
+  /** Judges and references that serve one verification after the other. */
+  readonly servers: ServerPool;
   readonly tasks: TaskCatalog;
   readonly frameworks: readonly Framework[];
   readonly verifiers: readonly Verifier[];

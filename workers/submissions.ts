@@ -10,6 +10,7 @@ import { taskView } from "../environments/task-view.ts";
 import type { BaseLease } from "./bases.ts";
 import type { WorkerDeps } from "./deps.ts";
 import { freezeAndExport } from "./episode/ending.ts";
+import { plainSubmission } from "./plain-submission.ts";
 
 export interface SubmissionRequest {
   readonly task: Task;
@@ -21,13 +22,15 @@ export interface SubmissionRequest {
 
 /**
  * A submission as an episode would have made it: the input is applied inside a sandbox over the task's base, which is then
- * frozen and exported. Input that cannot be applied is the caller's problem.
+ * frozen and exported; a few plain files make the same without one. Input that cannot be applied is the caller's problem.
  */
 export async function submissionFrom(
   deps: WorkerDeps,
   request: SubmissionRequest,
 ): Promise<{ submission: Submission; flags: string[] }> {
   const { task, lease } = request;
+  const plain = plainInput(request);
+  if (plain !== null) return { submission: plain, flags: [] };
   await using sandbox = await deps.provider.open({
     image: task.image,
     from: lease.snapshot,
@@ -36,6 +39,17 @@ export async function submissionFrom(
   });
   await applyInput(sandbox, request);
   return freezeAndExport(deps, sandbox, lease.snapshot, WORKSPACE);
+}
+
+function plainInput({ input, task }: SubmissionRequest): Submission | null {
+  if (!("files" in input)) return null;
+  const written = new Map<string, Uint8Array>();
+  for (const [path, value] of Object.entries(input.files)) {
+    const data = bytesOf(value);
+    if (data === null) return null;
+    written.set(path, data);
+  }
+  return plainSubmission(task, written);
 }
 
 async function applyInput(sandbox: Sandbox, { input, framework, task }: SubmissionRequest): Promise<void> {

@@ -38,10 +38,7 @@ async function answerFor(
   signal: AbortSignal,
 ): Promise<Reply> {
   try {
-    const bytes = await deps.store.blob(job.request);
-    if (bytes === null) throw new GymError("store_failed", `request ${job.request} is not in the store`);
-    const request = VerifyRequestBlob.parse(JSON.parse(Buffer.from(bytes).toString()));
-    return { ok: true, answer: await judgeRequest(deps, request, signal) };
+    return { ok: true, answer: await judgeRequest(deps, await requestOf(deps, job.request), signal) };
   } catch (error) {
     signal.throwIfAborted();
     if (error instanceof PostponeError) throw error;
@@ -59,6 +56,13 @@ async function answerFor(
       },
     };
   }
+}
+
+async function requestOf(deps: WorkerDeps, carried: Digest | VerifyRequestBlob): Promise<VerifyRequestBlob> {
+  if (typeof carried !== "string") return carried;
+  const bytes = await deps.store.blob(carried);
+  if (bytes === null) throw new GymError("store_failed", `request ${carried} is not in the store`);
+  return VerifyRequestBlob.parse(JSON.parse(Buffer.from(bytes).toString()));
 }
 
 const Stored = z.object({ stored: Digest });

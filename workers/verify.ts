@@ -166,6 +166,7 @@ export async function judgeOne(deps: WorkerDeps, work: OneJudgement, signal: Abo
       const judgement = await boundary("verify", "verifier_failed", () =>
         judgeSubmission({
           provider: deps.provider,
+          servers: deps.servers,
           task: work.task,
           base,
           submission: work.data,

@@ -16,6 +16,7 @@ import { connectRedis } from "../platform/redis.ts";
 import { watchLoop } from "../platform/shutdown.ts";
 import { openStore } from "../platform/store/open.ts";
 import { verifiers } from "../verifiers/catalog.ts";
+import { ServerPool } from "../verifiers/clean-room/server-pool.ts";
 import { importTasks, validateTasks } from "./background.ts";
 import { Bases } from "./bases.ts";
 import { completeLogs } from "./closing.ts";
@@ -74,6 +75,7 @@ export async function startWorker({ config, redisUrl, provider, log }: WorkerOpt
     provider,
     bases: new Bases(provider, images),
     images,
+    servers: new ServerPool(),
     tasks,
     frameworks,
     verifiers,
@@ -114,6 +116,7 @@ export async function startWorker({ config, redisUrl, provider, log }: WorkerOpt
     await intake.close();
     await presence.close();
     describing[Symbol.dispose]();
+    await deps.servers[Symbol.asyncDispose]();
     await Promise.all([queues.close(), mailbox.close(), store.close(), provider.close()]);
     redis.disconnect();
   };

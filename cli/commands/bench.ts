@@ -10,7 +10,10 @@ import { openSession } from "../session.ts";
 /** What can be measured: a file of `bench/`, what it says, and whether it measures a service that runs already. */
 const BENCHES: Readonly<Record<string, { readonly says: string; readonly service: boolean }>> = {
   server: { says: "what a step costs through the server: latency, throughput, memory per episode", service: true },
-  verify: { says: "verdicts per second, every subject in a fresh sandbox", service: true },
+  verify: {
+    says: "verdicts per second, every subject in a fresh sandbox; starts a service of its own",
+    service: false,
+  },
   episodes: {
     says: "many episodes alive, parked, revived, forked, and one very long; starts services of its own",
     service: false,

@@ -56,7 +56,16 @@ export async function openEmbeddedStore({ dir, processId, log, now }: EmbeddedSt
     append: (batch) => writer.append(batch.map(eventLine)),
     events: (id, query) => reader.events(id, query),
   };
-  const admin = adminTables({ database, secret: () => installationSecret(dir), now });
+  // Never changes; asked for by every verdict.
+  let known: Promise<string> | null = null;
+  const secret = () => {
+    known ??= installationSecret(dir).catch((error: unknown) => {
+      known = null;
+      throw error;
+    });
+    return known;
+  };
+  const admin = adminTables({ database, secret, now });
   let closing: Promise<void> | null = null;
   const closeAll = async () => {
     await writer.close();

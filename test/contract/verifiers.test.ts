@@ -106,6 +106,7 @@ for (const verifier of verifiers) {
     if (found === undefined) throw new Error("not in the catalog");
     const run = judgeSubmission({
       provider: lab.provider,
+      servers: lab.servers,
       task,
       base: snapshot,
       submission,
@@ -117,7 +118,7 @@ for (const verifier of verifiers) {
     abort.abort(new Error("stop"));
     await expect(run).rejects.toThrow("stop");
     await lab.provider.release(snapshot);
-    expect((await lab.provider.counts()).sandboxes).toBe(0);
+    expect(await lab.sandboxesLeft()).toBe(0);
   });
 }
 
@@ -195,7 +196,7 @@ for (const { name, task: broken, verifier } of ours) {
       name: "GymError",
       code: "verifier_failed",
     });
-    expect((await lab.provider.counts()).sandboxes).toBe(0);
+    expect(await lab.sandboxesLeft()).toBe(0);
   });
 }
 

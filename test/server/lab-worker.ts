@@ -4,7 +4,7 @@ import type { EpisodeRecord } from "../../core/episode.ts";
 import { OUTCOME_OF } from "../../core/episode.ts";
 import type { EpisodeEvent, EventBody } from "../../core/events.ts";
 import { canonicalJson, type EpisodeId, newProcessId, sha256 } from "../../core/ids.ts";
-import type { EpisodeJob } from "../../core/jobs.ts";
+import { type EpisodeJob, type VerifyJob, VerifyRequestBlob } from "../../core/jobs.ts";
 import type { Presence, ServerMail, StepObserved, WorkerMail } from "../../core/mail.ts";
 import type { Message } from "../../core/messages.ts";
 import type { Store } from "../../core/store.ts";
@@ -276,14 +276,11 @@ class Lab {
     live.ended.resolve();
   }
 
-  async judgeSubmission(job: {
-    correlation: string;
-    server: string;
-    request: ReturnType<typeof sha256>;
-  }): Promise<void> {
-    const blob = await this.#store.blob(job.request);
-    const request = JSON.parse(Buffer.from(blob ?? []).toString());
-    const reward = request.submission.files?.["a.txt"] === "42\n" ? 1 : 0;
+  async judgeSubmission(job: Extract<VerifyJob, { kind: "submission" }>): Promise<void> {
+    const blob = typeof job.request === "string" ? await this.#store.blob(job.request) : null;
+    const request = VerifyRequestBlob.parse(blob === null ? job.request : JSON.parse(Buffer.from(blob).toString()));
+    const right = JSON.stringify({ files: { "a.txt": "42\n" } });
+    const reward = JSON.stringify(request.submission) === right ? 1 : 0;
     const answer = { reward, reward_status: "final", outcome: "ok", trainable: true, verdicts: [], flags: [] };
     await this.#mailbox.toServer(job.server, {
       type: "verified",

@@ -1,7 +1,8 @@
 import { randomBytes } from "node:crypto";
 import * as z from "zod";
 import type { Json } from "../../core/json.ts";
-import type { ExecResult, Sandbox, SandboxProcess } from "../../core/sandbox.ts";
+import type { ExecResult, Sandbox } from "../../core/sandbox.ts";
+import type { LineProcess } from "../../core/verifier.ts";
 import { SubjectFault } from "../clean-room/subject-fault.ts";
 import { ChannelLines } from "./channel-lines.ts";
 import type { ProgramInvocation } from "./program-text.ts";
@@ -53,6 +54,9 @@ export interface SubjectCall {
   readonly kwargs: Readonly<Record<string, Json>>;
 }
 
+/** Starts the process of a module; what it writes on its channel goes to `onChannel`. */
+export type StartModule = (onChannel: (data: Uint8Array) => void) => Promise<LineProcess>;
+
 export interface SubjectOptions {
   readonly sandbox: Sandbox;
   readonly program: ProgramInvocation;
@@ -61,8 +65,22 @@ export interface SubjectOptions {
   readonly wallMs: number;
 }
 
+/** A process of its own for the attempt. */
+export const ownProcess =
+  ({ sandbox, program, interpreterPath, wallMs }: SubjectOptions): StartModule =>
+  (onChannel) =>
+    sandbox.spawn({
+      argv: [interpreterPath, ...program.argv],
+      timeoutMs: Math.min(3_600_000, Math.ceil(wallMs)),
+      maxOutputBytes: MAX_PRINTED_BYTES,
+      channel: true,
+      onOutput: ({ stream, data }) => {
+        if (stream === "channel") onChannel(data);
+      },
+    });
+
 export class CalledSubject implements AsyncDisposable {
-  #process: SandboxProcess | null = null;
+  #process: LineProcess | null = null;
   #waiting: PromiseWithResolvers<string> | null = null;
   /** Why it answers no more: a SubjectFault, or a failure of ours. The first one stays. */
   #end: Error | null = null;
@@ -78,17 +96,9 @@ export class CalledSubject implements AsyncDisposable {
   }
 
   /** Starts the process. The module is imported by {@link load}. */
-  static async start(options: SubjectOptions): Promise<CalledSubject> {
+  static async start(begin: StartModule): Promise<CalledSubject> {
     const subject = new CalledSubject();
-    const process = await options.sandbox.spawn({
-      argv: [options.interpreterPath, ...options.program.argv],
-      timeoutMs: Math.min(3_600_000, Math.ceil(options.wallMs)),
-      maxOutputBytes: MAX_PRINTED_BYTES,
-      channel: true,
-      onOutput: ({ stream, data }) => {
-        if (stream === "channel") subject.#received(data);
-      },
-    });
+    const process = await begin((data) => subject.#received(data));
     subject.#process = process;
     process.exit.then(
       (result) => subject.#fail(deathOf(result)),
@@ -114,7 +124,12 @@ export class CalledSubject implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.#process?.kill();
+    await this.#process?.[Symbol.asyncDispose]();
+  }
+
+  /** Lets a process that waits for the next call end by itself. */
+  async release(): Promise<void> {
+    await this.#process?.closeStdin();
   }
 
   async #ask(body: object, timeoutMs: number): Promise<CallOutcome> {

@@ -2,11 +2,12 @@ import { randomBytes } from "node:crypto";
 import * as z from "zod";
 import { GymError } from "../../core/errors.ts";
 import { Json } from "../../core/json.ts";
-import type { ExecResult, Sandbox } from "../../core/sandbox.ts";
+import type { ExecResult } from "../../core/sandbox.ts";
+import type { LineProcess } from "../../core/verifier.ts";
 import { SubjectFault } from "../clean-room/subject-fault.ts";
 import { ChannelLines } from "./channel-lines.ts";
 import type { Deadline } from "./deadline.ts";
-import { type ProgramLanguage, programFor } from "./program-text.ts";
+import type { OpenJudge } from "./open-judge.ts";
 
 /**
  * Trusted files at work in a judge sandbox.
@@ -50,10 +51,13 @@ const JudgeResult = z.strictObject({
   status: z.enum(["passed", "failed"]),
   message: z.string().nullable(),
 });
+/** The file that it runs, compiled. */
+const Code = z.strictObject({ type: z.literal("code"), nonce, code: z.base64() });
 const Unloadable = z.strictObject({ type: z.literal("unloadable"), nonce, message: z.string(), calls: z.int() });
 const End = z.strictObject({ type: z.literal("end"), nonce });
-const Frame = z.discriminatedUnion("type", [JudgeCall, JudgeRun, JudgeInput, JudgeResult, Unloadable, End]);
+const Frame = z.discriminatedUnion("type", [JudgeCall, JudgeRun, JudgeInput, JudgeResult, Code, Unloadable, End]);
 type Frame = z.infer<typeof Frame>;
+type JudgeRequest = z.infer<typeof JudgeCall> | z.infer<typeof JudgeRun>;
 
 /** What the judge is asked to do; it gets this and its nonce as its first line. */
 export type JudgeTask =
@@ -65,16 +69,16 @@ export type JudgeTask =
       /** Name under which a Python test imports the functions. */
       readonly module: string | null;
     }
-  | { readonly task: "generate"; readonly file: string; readonly seed: number; readonly count: number };
+  | { readonly task: "generate"; readonly file: string; readonly seed: number; readonly count: number }
+  /** Compiles a program for its own interpreter. */
+  | { readonly task: "compile"; readonly file: string; readonly source: string };
 
 export interface JudgeOptions {
-  readonly sandbox: Sandbox;
-  readonly interpreterPath: string;
-  readonly language: ProgramLanguage;
+  readonly judge: OpenJudge;
   readonly task: JudgeTask;
   readonly deadline: Deadline;
   /** Answers a call of the tests. What it throws ends the run and is thrown by it. */
-  readonly answer: (request: z.infer<typeof JudgeCall> | z.infer<typeof JudgeRun>) => Promise<object>;
+  readonly answer: (request: JudgeRequest) => Promise<object>;
 }
 
 export interface JudgeReport {
@@ -84,6 +88,8 @@ export interface JudgeReport {
     readonly message: string | null;
   }[];
   readonly inputs: readonly z.infer<typeof JudgeInput>[];
+  /** Its file, compiled; empty when a run before it has had it. */
+  readonly code: string;
   /** Why the file of the tests could not be loaded; then there are no results. */
   readonly unloadable: string | null;
 }
@@ -100,6 +106,7 @@ class JudgeRunState {
   readonly #results: JudgeReport["results"][number][] = [];
   readonly #inputs: z.infer<typeof JudgeInput>[] = [];
   readonly #frames: string[] = [];
+  #code = "";
   #unloadable: string | null = null;
   #ended = false;
   #answers = 0;
@@ -112,7 +119,7 @@ class JudgeRunState {
   }
 
   async finish(): Promise<JudgeReport> {
-    const { sandbox, interpreterPath, language, task, deadline } = this.#options;
+    const { judge, task, deadline } = this.#options;
     const lines = new ChannelLines({
       maxLineBytes: MAX_FRAME_BYTES,
       onLine: (line) => {
@@ -121,15 +128,7 @@ class JudgeRunState {
       },
       onOverflow: () => this.#broke(new Error("a frame is too long")),
     });
-    const program = await programFor("judge", language);
-    await using process = await sandbox.spawn({
-      argv: [interpreterPath, ...program.argv],
-      timeoutMs: 3_600_000,
-      channel: true,
-      onOutput: ({ stream, data }) => {
-        if (stream === "channel") lines.push(data);
-      },
-    });
+    await using process = await judge.start((data) => lines.push(data));
     process.exit.then(
       (result) => {
         this.#exit = result;
@@ -137,12 +136,11 @@ class JudgeRunState {
       },
       (error: unknown) => this.#broke(error),
     );
-    const send = (frame: object) => process.write(`${JSON.stringify(frame)}\n`);
-    await send({ ...task, nonce: this.#nonce });
+    await process.write(`${JSON.stringify({ ...judge.hello, ...task, nonce: this.#nonce })}\n`);
     while (!(this.#exit !== null && this.#frames.length === 0)) {
       const line = this.#frames.shift();
       if (line === undefined) await this.#next(deadline);
-      else await this.#handle(line, send);
+      else await this.#handle(line, process);
     }
     return this.#report(this.#exit);
   }
@@ -167,15 +165,16 @@ class JudgeRunState {
     if (this.#problem !== null) throw this.#problem;
   }
 
-  async #handle(line: string, send: (frame: object) => Promise<void>): Promise<void> {
+  async #handle(line: string, process: LineProcess): Promise<void> {
     const frame = this.#parse(line);
     switch (frame.type) {
       case "call":
-      case "run": {
-        const reply = await this.#options.answer(frame);
-        this.#answers++;
-        return send(reply);
-      }
+      case "run":
+        return this.#reply(frame, process);
+      case "code":
+        this.#code = frame.code;
+        this.#options.judge.onCode(frame.code);
+        return;
       case "input":
         this.#inputs.push(frame);
         return;
@@ -191,6 +190,19 @@ class JudgeRunState {
     }
   }
 
+  async #reply(frame: JudgeRequest, process: LineProcess): Promise<void> {
+    let reply: object;
+    try {
+      reply = await this.#options.answer(frame);
+    } catch (error) {
+      // It waits for an answer that does not come: let it end in order.
+      await process.closeStdin();
+      throw error;
+    }
+    this.#answers++;
+    await process.write(`${JSON.stringify(reply)}\n`);
+  }
+
   #parse(line: string): Frame {
     const frame = Frame.parse(JSON.parse(line));
     if (frame.nonce !== this.#nonce || this.#ended) throw new Error("the judge broke its own protocol");
@@ -203,7 +215,7 @@ class JudgeRunState {
       throw this.#died(`it ended with ${exit.signal ?? exit.exitCode}: ${said}`);
     }
     if (this.#unloadable !== null && this.#answers === 0) throw this.#died(this.#unloadable);
-    return { results: this.#results, inputs: this.#inputs, unloadable: this.#unloadable };
+    return { results: this.#results, inputs: this.#inputs, code: this.#code, unloadable: this.#unloadable };
   }
 
   #died(how: string): Error {

@@ -1,13 +1,25 @@
-# Follows typed_json.py in one program. Runs trusted files in the judge sandbox: hidden tests whose calls go to the subject
-# (task "tests"), or a generator of inputs (task "generate"). Everything it says goes to its channel with the run's nonce.
+# Follows typed_json.py in one program, before fork_server.py. Runs trusted files in a judge sandbox: hidden tests whose calls
+# go to the subject (task "tests"), or a generator of inputs (task "generate"). It also compiles other programs for the same
+# interpreter (task "compile"). Everything that it says goes to its channel with the run's nonce. `_judge` is one run, in a
+# process of its own.
+
+# What many hidden tests import: read once, not once for each run. None of these keeps a state that a run could tell from a
+# fresh one's; `random` seeds itself anew in every child.
+_PRELOADED = "collections copy functools itertools json math operator random re string typing".split()
 
 
 class _Broken(BaseException):
     """The subject cannot answer this call: the test fails, whatever it expected."""
 
 
-def _judge():
+def _prepare_judge():
+    for name in _PRELOADED:
+        __import__(name)
+
+
+def _judge(hello):
     import builtins
+    import marshal
     import os
     import sys
 
@@ -17,7 +29,6 @@ def _judge():
     null = os.open("/dev/null", os.O_RDONLY)
     os.dup2(null, 0)
     os.close(null)
-    hello = loads(replies.readline().decode())
     broken = []
     calls = [0]
 
@@ -31,7 +42,7 @@ def _judge():
         calls[0] += 1
         say(frame)
         line = replies.readline()
-        if not line:
+        if not line.strip():
             os._exit(3)
         return loads(line.decode())
 
@@ -128,13 +139,32 @@ def _judge():
     def load(file):
         path = os.path.join(os.getcwd(), file)
         sys.path.insert(0, os.getcwd())
+        unload_hidden(entry.partition(".")[0] for entry in os.listdir(os.getcwd()))
         name = file[:-3]
         module = type(sys)(name)
         module.__file__ = path
         sys.modules[name] = module
-        with open(path, "rb") as source:
-            exec(compile(source.read(), path, "exec"), module.__dict__)
+        exec(code_of(path), module.__dict__)
         return module, path
+
+    def code_of(path):
+        """Compiled by an earlier run of this program, or now, for the runs that follow."""
+        if hello["code"] is not None:
+            return marshal.loads(_bytes(hello["code"]))
+        with open(path, "rb") as source:
+            return compiled(source.read(), path)
+
+    def compiled(source, path):
+        code = compile(source, path, "exec")
+        say({"type": "code", "code": _base64(marshal.dumps(code))})
+        return code
+
+    def unload_hidden(names):
+        """A file of the tests comes before a module of the same name that was read before them."""
+        for name in names:
+            for loaded in list(sys.modules):
+                if name in _PRELOADED and (loaded == name or loaded.startswith(name + ".")):
+                    del sys.modules[loaded]
 
     def one(test, path):
         del broken[:]
@@ -173,8 +203,9 @@ def _judge():
 
     if hello["task"] == "tests":
         run_tests()
-    else:
+    elif hello["task"] == "generate":
         generate()
+    else:
+        compiled(hello["source"], "<string>")
+        say({"type": "end"})
 
-
-_judge()

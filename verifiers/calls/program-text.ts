@@ -5,10 +5,21 @@ const here = (name: string) => readFile(new URL(name, import.meta.url), "utf8");
 
 export type ProgramLanguage = "python" | "javascript";
 
-const FILES = {
-  subject: { python: "./subject_harness.py", javascript: "./subject-harness.mjs" },
-  judge: { python: "./judge_runner.py", javascript: "./judge-runner.mjs" },
+/** The parts of each program in order, and how it begins. Python's trusted ones serve many runs (fork_server.py). */
+const PYTHON = {
+  subject: { parts: ["./subject_harness.py"], start: "_serve(None)" },
+  reference: {
+    parts: ["./subject_harness.py", "./fork_server.py"],
+    start: "_serve(_next_run(lambda: None))\n_end_run()",
+  },
+  judge: { parts: ["./judge_runner.py", "./fork_server.py"], start: "_judge(_next_run(_prepare_judge))\n_end_run()" },
 } as const;
+const JAVASCRIPT = {
+  subject: "./subject-harness.mjs",
+  reference: "./subject-harness.mjs",
+  judge: "./judge-runner.mjs",
+} as const;
+type ProgramRole = keyof typeof PYTHON;
 
 export interface ProgramInvocation {
   /** Name of the interpreter among the image's runtimes. */
@@ -20,19 +31,38 @@ export interface ProgramInvocation {
 const known = new Map<string, Promise<ProgramInvocation>>();
 
 /** How to start our part in a sandbox: isolated from the workspace, the environment and the user's own files. */
-export function programFor(role: keyof typeof FILES, language: ProgramLanguage): Promise<ProgramInvocation> {
+export function programFor(role: ProgramRole, language: ProgramLanguage): Promise<ProgramInvocation> {
   const key = `${role} ${language}`;
   const made = known.get(key) ?? assemble(role, language);
   known.set(key, made);
   return made;
 }
 
-async function assemble(role: keyof typeof FILES, language: ProgramLanguage): Promise<ProgramInvocation> {
-  const body = await here(FILES[role][language]);
-  if (language === "python")
-    return { interpreter: "python3", argv: ["-I", "-S", "-B", "-c", `${await here("./typed_json.py")}\n${body}`] };
-  return {
-    interpreter: "node",
-    argv: ["--no-warnings", "-e", `(() => {\n${await here("./typed-json.mjs")}\n${body}\n})();`],
-  };
+async function assemble(role: ProgramRole, language: ProgramLanguage): Promise<ProgramInvocation> {
+  if (language === "python") return { interpreter: "python3", argv: [...PYTHON_FLAGS, "-c", await pythonText(role)] };
+  const text = `${await here("./typed-json.mjs")}\n${await here(JAVASCRIPT[role])}`;
+  return { interpreter: "node", argv: ["--no-warnings", "-e", `(() => {\n${text}\n})();`] };
 }
+
+/** Without the environment, the user's own files, site packages at the start, and written byte code. */
+const PYTHON_FLAGS = ["-I", "-S", "-B"];
+
+const texts = new Map<ProgramRole, Promise<string>>();
+
+/** The whole text of a Python program. */
+export function pythonText(role: ProgramRole): Promise<string> {
+  const made = texts.get(role) ?? pythonParts(role);
+  texts.set(role, made);
+  return made;
+}
+
+async function pythonParts(role: ProgramRole): Promise<string> {
+  const { parts, start } = PYTHON[role];
+  return [...(await Promise.all(["./typed_json.py", ...parts].map(here))), start, ""].join("\n");
+}
+
+/** The same program from its compiled form: `code` is base64 of what the same interpreter's marshal wrote. */
+export const compiledPython = (code: string): ProgramInvocation => ({
+  interpreter: "python3",
+  argv: [...PYTHON_FLAGS, "-c", `import marshal, binascii\nexec(marshal.loads(binascii.a2b_base64("${code}")))`],
+});

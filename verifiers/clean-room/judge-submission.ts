@@ -4,10 +4,13 @@ import type { Task } from "../../core/task.ts";
 import type { Check, Judgement, Verifier } from "../../core/verifier.ts";
 import { type ApplyPlan, planSubmission } from "./path-policy.ts";
 import { CleanRoom } from "./room.ts";
+import type { ServerPool } from "./server-pool.ts";
 import { SubjectFault } from "./subject-fault.ts";
 
 export interface JudgeRequest {
   readonly provider: SandboxProvider;
+  /** Over the same provider. */
+  readonly servers: ServerPool;
   readonly task: Task;
   /** The task's base, as the episode had it. */
   readonly base: Snapshot;
@@ -24,7 +27,7 @@ const MAX_MESSAGE = 2000;
 const MAX_CHECKS = 10_000;
 
 /**
- * One verifier's judgement of one submission, in fresh sandboxes. What the submission caused is a score; whatever we could
+ * One verifier's judgement of one submission; whatever is the submission's runs in fresh sandboxes. What the submission caused is a score; whatever we could
  * not do is thrown as a GymError and is never a score.
  */
 export async function judgeSubmission(request: JudgeRequest): Promise<Judgement> {

@@ -2,10 +2,12 @@ import { GymError } from "../../core/errors.ts";
 import type { ImageInfo, Sandbox, SandboxProvider, Snapshot, Submission } from "../../core/sandbox.ts";
 import { WORKSPACE } from "../../core/sandbox.ts";
 import type { FileTree, Task, TaskVerifier } from "../../core/task.ts";
-import type { Room, RoomLimits } from "../../core/verifier.ts";
+import type { CodeCache, Room, RoomLimits, ServerProgram, TrustedServer } from "../../core/verifier.ts";
 import { applyGold, applyOverlay, applyPlan } from "./apply.ts";
 import { GuardedSandbox } from "./guarded-sandbox.ts";
 import type { ApplyPlan } from "./path-policy.ts";
+import type { Lease, ServerPool } from "./server-pool.ts";
+import { ServerProcess } from "./server-process.ts";
 
 export interface RoomOptions {
   readonly provider: SandboxProvider;
@@ -15,6 +17,7 @@ export interface RoomOptions {
   readonly base: Snapshot;
   readonly submission: Submission;
   readonly plan: ApplyPlan;
+  readonly servers: ServerPool;
   readonly seed: number;
   readonly limits: RoomLimits;
   readonly signal: AbortSignal;
@@ -24,6 +27,7 @@ export interface RoomOptions {
  * Where one verifier works.
  * Covers: every sandbox is opened for this run alone, from the base or the bare image, with the tier's own environment (the
  * episode's is not carried over); judge and reference never hold anything of the submission. All are closed with the room.
+ * Only servers outlive it (server-process.ts): they hear of a submission what its calls answer, and nothing else.
  */
 export class CleanRoom implements Room, AsyncDisposable {
   readonly task: Task;
@@ -35,6 +39,7 @@ export class CleanRoom implements Room, AsyncDisposable {
   readonly signal: AbortSignal;
   readonly #options: RoomOptions;
   readonly #open = new Set<Promise<Sandbox>>();
+  readonly #leases = new Set<Promise<Lease>>();
   #closed = false;
   #subjects = 0;
   /** Base plus submission as a layer, made when a second subject is asked for. */
@@ -66,29 +71,55 @@ export class CleanRoom implements Room, AsyncDisposable {
   }
 
   async reference(overlay?: FileTree): Promise<Sandbox> {
-    const sandbox = await this.#track(this.#fromBase(this.#options.base));
-    await applyGold(sandbox, this.task.gold);
+    const sandbox = await this.#track(this.#freshReference());
     if (overlay !== undefined) await applyOverlay(sandbox, overlay);
     return sandbox;
   }
 
   async judge(files?: FileTree): Promise<Sandbox> {
-    const sandbox = await this.#track(
-      this.#options.provider.open({ image: this.task.image, owner: this.#options.entry.id }),
-    );
+    const sandbox = await this.#track(this.#bareImage());
     if (files !== undefined) await applyOverlay(sandbox, files);
     return sandbox;
   }
 
+  async server(program: ServerProgram): Promise<TrustedServer> {
+    const interpreterPath = this.interpreter(program.interpreter);
+    const kind = `${this.#interpreterId(program.interpreter)} ${program.name}`;
+    const lending = this.#options.servers.lend({
+      key: program.over === "image" ? kind : `${kind} ${this.task.version}`,
+      start: async () => {
+        const sandbox = program.over === "image" ? await this.#bareImage() : await this.#freshReference();
+        return ServerProcess.start({ sandbox, interpreterPath, argv: program.argv });
+      },
+    });
+    this.#leases.add(lending);
+    const lease = await lending;
+    if (!this.#closed) return lease;
+    await lease[Symbol.asyncDispose]();
+    throw ended();
+  }
+
+  compiled(interpreter: string): CodeCache {
+    return this.#options.servers.compiled.of(this.#interpreterId(interpreter));
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     this.#closed = true;
-    const opened = await Promise.allSettled(this.#open);
+    const [opened, lent] = await Promise.all([Promise.allSettled(this.#open), Promise.allSettled(this.#leases)]);
     const sandboxes = opened.flatMap((one) => (one.status === "fulfilled" ? [one.value] : []));
-    const closed = await Promise.allSettled(sandboxes.map((sandbox) => sandbox.close()));
+    const leases = lent.flatMap((one) => (one.status === "fulfilled" ? [one.value] : []));
+    const closed = await Promise.allSettled([
+      ...sandboxes.map((sandbox) => sandbox.close()),
+      ...leases.map((lease) => lease.revoke()),
+    ]);
     const snapshot = await this.#applied?.catch(() => null);
     if (snapshot) await this.#options.provider.release(snapshot);
     const failed = closed.find((one) => one.status === "rejected");
     if (failed !== undefined) throw failed.reason;
+  }
+
+  #interpreterId(name: string): string {
+    return `${this.#options.image.digest} ${this.interpreter(name)}`;
   }
 
   async #freshSubject(): Promise<GuardedSandbox> {
@@ -103,6 +134,21 @@ export class CleanRoom implements Room, AsyncDisposable {
     return new GuardedSandbox(await this.#track(this.#fromBase(await this.#applied)));
   }
 
+  async #freshReference(): Promise<Sandbox> {
+    const sandbox = await this.#fromBase(this.#options.base);
+    try {
+      await applyGold(sandbox, this.task.gold);
+      return sandbox;
+    } catch (error) {
+      await sandbox.close();
+      throw error;
+    }
+  }
+
+  #bareImage(): Promise<Sandbox> {
+    return this.#options.provider.open({ image: this.task.image, owner: this.#options.entry.id });
+  }
+
   #fromBase(from: Snapshot): Promise<Sandbox> {
     const { provider, task, entry } = this.#options;
     return provider.open({ image: task.image, from, limits: task.limits, owner: entry.id });
@@ -113,9 +159,11 @@ export class CleanRoom implements Room, AsyncDisposable {
     const sandbox = await opening;
     if (!this.#closed) return sandbox;
     await sandbox.close();
-    throw new GymError("verifier_failed", "the verification has ended");
+    throw ended();
   }
 }
+
+const ended = () => new GymError("verifier_failed", "the verification has ended");
 
 /** The workspace is where every path of a task starts. */
 export const workspacePath = (path: string): string => `${WORKSPACE}/${path}`;

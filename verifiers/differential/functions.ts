@@ -3,12 +3,14 @@ import type { Json } from "../../core/json.ts";
 import type { Check, Room } from "../../core/verifier.ts";
 import type { CallOutcome, SubjectCall } from "../calls/called-subject.ts";
 import type { Deadline } from "../calls/deadline.ts";
+import { type FunctionTarget, openSubjectModule } from "../calls/open-module.ts";
+import { subjectProgram } from "../calls/subject-program.ts";
 import { SubjectFault } from "../clean-room/subject-fault.ts";
 import { compareOutcomes, isComparable, type OutcomeRules } from "./compare-outcomes.ts";
 import type { DifferentialPlan } from "./config.ts";
 import { candidates } from "./inputs.ts";
 import type { DifferentialInput } from "./pinned.ts";
-import { type FunctionTarget, openModule, ReferenceModule } from "./reference.ts";
+import { ReferenceModule } from "./reference.ts";
 
 export interface Comparison {
   readonly checks: readonly Check[];
@@ -32,15 +34,16 @@ const MAX_HUNG = 12;
 export async function compareFunctions(room: Room, plan: FunctionPlan, deadline: Deadline): Promise<Comparison> {
   const importMs = plan.callTimeoutMs;
   const options = { target: plan.target, importMs, deadline };
+  await subjectProgram(room, plan.target.language, deadline);
   // Imports while gold answers; what fails is told when it is awaited.
-  const opening = room.subject().then((sandbox) => openModule(room, { ...options, sandbox }));
+  const opening = openSubjectModule(room, room.subject(), options);
   opening.catch(() => undefined);
   const rules: OutcomeRules = {
     tolerance: plan.tolerance,
     oneNumberType: plan.target.language === "javascript",
     errors: plan.errors,
   };
-  await using reference = new ReferenceModule(room, { ...options, sandbox: await room.reference() });
+  await using reference = new ReferenceModule(room, options);
   const { expectations, discarded } = await expectationsOf(room, { plan, reference, rules }, deadline);
   const { module, loaded } = await opening;
   await using subject = module;

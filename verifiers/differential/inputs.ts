@@ -5,13 +5,15 @@ import type { Room } from "../../core/verifier.ts";
 import type { SubjectCall } from "../calls/called-subject.ts";
 import type { Deadline } from "../calls/deadline.ts";
 import { type JudgeReport, runJudge } from "../calls/judge-process.ts";
-import { interpreterOf, judgeFiles, languageOfFile, moduleName } from "../calls/subject-languages.ts";
+import { openJudge } from "../calls/open-judge.ts";
+import type { FunctionTarget } from "../calls/open-module.ts";
+import { judgeFiles, languageOfFile, moduleName } from "../calls/subject-languages.ts";
 import { EXPECTED_FILE } from "../tests/config.ts";
 import type { DifferentialPlan, InputSource } from "./config.ts";
 import { Mutator } from "./mutate.ts";
 import type { DifferentialInput } from "./pinned.ts";
 import { seededRandom } from "./random.ts";
-import { asOurs, type FunctionTarget, type ReferenceModule } from "./reference.ts";
+import { asOurs, type ReferenceModule } from "./reference.ts";
 
 /** Candidates per wanted input; gold rejects some. */
 const CANDIDATES_PER_INPUT = 6;
@@ -57,10 +59,9 @@ async function generated(
   deadline: Deadline,
 ): Promise<readonly DifferentialInput[]> {
   const language = languageOfFile(source.file);
+  await using judge = await openJudge(room, { language, files: room.files, main: source.file });
   const report = await runJudge({
-    sandbox: await room.judge(room.files),
-    interpreterPath: room.interpreter(interpreterOf(language)),
-    language,
+    judge,
     deadline,
     task: { task: "generate", file: source.file, seed: room.seed, count: source.count },
     answer: () => Promise.reject(new GymError("task_invalid", `${source.file} calls the subject`)),
@@ -100,10 +101,9 @@ async function recordRun(
   const language = languageOfFile(file);
   const hidden = new Map(room.files);
   hidden.delete(EXPECTED_FILE);
-  return runJudge({
-    sandbox: await room.judge(judgeFiles(hidden, language, target)),
-    interpreterPath: room.interpreter(interpreterOf(language)),
-    language,
+  await using judge = await openJudge(room, { language, files: judgeFiles(hidden, language, target), main: file });
+  return await runJudge({
+    judge,
     deadline,
     task: { task: "tests", file, functions: target.functions, module: moduleName(target.entry, target.language) },
     answer: async (request) => {

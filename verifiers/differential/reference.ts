@@ -1,43 +1,21 @@
 import { GymError } from "../../core/errors.ts";
-import type { Sandbox } from "../../core/sandbox.ts";
-import type { Room } from "../../core/verifier.ts";
-import { CalledSubject, type CallOutcome, type SubjectCall } from "../calls/called-subject.ts";
-import type { Deadline } from "../calls/deadline.ts";
+import type { Room, TrustedServer } from "../../core/verifier.ts";
+import { type CallOutcome, ownProcess, type StartModule, type SubjectCall } from "../calls/called-subject.ts";
+import { type ModuleOptions, type OpenModule, openModule } from "../calls/open-module.ts";
 import { programFor } from "../calls/program-text.ts";
-import { interpreterOf, moduleName, type Target } from "../calls/subject-languages.ts";
+import { interpreterOf } from "../calls/subject-languages.ts";
 import { SubjectFault } from "../clean-room/subject-fault.ts";
 
-export type FunctionTarget = Extract<Target, { type: "functions" }>;
-
-/** Starts the module of a target in a sandbox and begins its import. */
-export async function openModule(
-  room: Pick<Room, "interpreter">,
-  options: { sandbox: Sandbox; target: FunctionTarget; importMs: number; deadline: Deadline },
-): Promise<{ module: CalledSubject; loaded: ReturnType<CalledSubject["load"]> }> {
-  const { sandbox, target, importMs, deadline } = options;
-  const module = await CalledSubject.start({
-    sandbox,
-    program: await programFor("subject", target.language),
-    interpreterPath: room.interpreter(interpreterOf(target.language)),
-    wallMs: deadline.remainingMs(),
-  });
-  const loaded = module.load(moduleName(target.entry, target.language), Math.min(importMs, deadline.remainingMs()));
-  // Told by whoever awaits it; a failure before that must not end our process.
-  loaded.catch(() => undefined);
-  return { module, loaded };
-}
+type ReferenceRoom = Pick<Room, "interpreter" | "server" | "reference">;
 
 /** Gold's module: what kills or hangs it is an input that it rejects, and it is started anew. */
 export class ReferenceModule implements AsyncDisposable {
-  readonly #room: Pick<Room, "interpreter">;
-  readonly #options: { sandbox: Sandbox; target: FunctionTarget; importMs: number; deadline: Deadline };
-  #module: CalledSubject | null = null;
+  readonly #room: ReferenceRoom;
+  readonly #options: ModuleOptions;
+  #open: (OpenModule & { readonly server: TrustedServer | null }) | null = null;
   #deaths = 0;
 
-  constructor(
-    room: Pick<Room, "interpreter">,
-    options: { sandbox: Sandbox; target: FunctionTarget; importMs: number; deadline: Deadline },
-  ) {
+  constructor(room: ReferenceRoom, options: ModuleOptions) {
     this.#room = room;
     this.#options = options;
   }
@@ -49,30 +27,51 @@ export class ReferenceModule implements AsyncDisposable {
 
   /** Null when gold died or took longer than `timeoutMs`. */
   async call(call: SubjectCall, timeoutMs: number): Promise<CallOutcome | null> {
-    const module = await this.#started();
+    const { module } = await this.#started();
     try {
       return await module.call(call, timeoutMs);
     } catch (error) {
       if (!(error instanceof SubjectFault)) throw error;
-      await module[Symbol.asyncDispose]();
-      this.#module = null;
+      await this.#close();
       this.#deaths++;
       return null;
     }
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.#module?.[Symbol.asyncDispose]();
+    await this.#open?.module.release();
+    await this.#close();
   }
 
-  async #started(): Promise<CalledSubject> {
-    if (this.#module !== null) return this.#module;
-    const { module, loaded } = await openModule(this.#room, this.#options);
-    this.#module = module;
-    const raised = await asOurs(loaded);
+  async #started(): Promise<OpenModule> {
+    if (this.#open !== null) return this.#open;
+    const { start, server } = await this.#start();
+    const opened = { ...(await openModule(start, this.#options)), server };
+    this.#open = opened;
+    const raised = await asOurs(opened.loaded);
     if (raised !== null)
       throw new GymError("verifier_failed", `gold cannot be imported: ${raised.name}: ${raised.message}`);
-    return module;
+    return opened;
+  }
+
+  /** Python's is served, like a judge (open-judge.ts); JavaScript's has a sandbox of its own. */
+  async #start(): Promise<{ start: StartModule; server: TrustedServer | null }> {
+    const { target, deadline } = this.#options;
+    const program = await programFor("reference", target.language);
+    if (target.language === "python") {
+      const server = await this.#room.server({ name: "reference", over: "reference", ...program });
+      return { server, start: async (onChannel) => server.run(onChannel) };
+    }
+    const interpreterPath = this.#room.interpreter(interpreterOf(target.language));
+    const sandbox = await this.#room.reference();
+    return { server: null, start: ownProcess({ sandbox, program, interpreterPath, wallMs: deadline.remainingMs() }) };
+  }
+
+  async #close(): Promise<void> {
+    const open = this.#open;
+    this.#open = null;
+    await open?.module[Symbol.asyncDispose]();
+    await open?.server?.[Symbol.asyncDispose]();
   }
 }
 

@@ -1,12 +1,14 @@
 import { GymError } from "../../core/errors.ts";
 import type { Sandbox } from "../../core/sandbox.ts";
 import type { Check, Judgement, Room } from "../../core/verifier.ts";
-import { CalledSubject, type CallOutcome } from "../calls/called-subject.ts";
+import type { CallOutcome } from "../calls/called-subject.ts";
 import { type Deadline, deadlineIn } from "../calls/deadline.ts";
 import { type JudgeOptions, type JudgeReport, runJudge } from "../calls/judge-process.ts";
+import { openJudge } from "../calls/open-judge.ts";
+import { type FunctionTarget, openSubjectModule } from "../calls/open-module.ts";
 import { absoluteCommand, runProgram, textOf } from "../calls/program-runs.ts";
-import { programFor } from "../calls/program-text.ts";
-import { interpreterOf, judgeFiles, languageOfFile, moduleName, type Target } from "../calls/subject-languages.ts";
+import { judgeFiles, languageOfFile, moduleName, type Target } from "../calls/subject-languages.ts";
+import { subjectProgram } from "../calls/subject-program.ts";
 import { SubjectFault } from "../clean-room/subject-fault.ts";
 import { EXPECTED_FILE, type TestPlan } from "./config.ts";
 
@@ -27,14 +29,19 @@ async function judged(room: Room, plan: ProxiedPlan, deadline: Deadline): Promis
   const language = languageOfFile(plan.judgeFile);
   const hidden = new Map(room.files);
   hidden.delete(EXPECTED_FILE);
-  const opening = room.judge(judgeFiles(hidden, language, plan.target));
-  // Awaited below; a subject that fails first must not leave it unobserved.
-  opening.catch(() => undefined);
-  await using subject = await openSubject(room, await room.subject(), plan, deadline);
-  const report = await runJudge({
-    sandbox: await opening,
-    interpreterPath: room.interpreter(interpreterOf(language)),
+  // On the first run of all the judge compiles it, before it judges.
+  if (plan.target.type === "functions") await subjectProgram(room, plan.target.language, deadline);
+  const opening = openJudge(room, {
     language,
+    files: judgeFiles(hidden, language, plan.target),
+    main: plan.judgeFile,
+  });
+  // Awaited below; a subject that fails first must not leave it unobserved. The room takes back what was lent.
+  opening.catch(() => undefined);
+  await using subject = await openSubject(room, plan, deadline);
+  await using judge = await opening;
+  const report = await runJudge({
+    judge,
     deadline,
     task: {
       task: "tests",
@@ -53,29 +60,23 @@ interface OpenSubject extends AsyncDisposable {
   finish(): Promise<void>;
 }
 
-function openSubject(room: Room, sandbox: Sandbox, plan: ProxiedPlan, deadline: Deadline): Promise<OpenSubject> {
-  return plan.target.type === "functions"
-    ? callSubject(room, sandbox, { target: plan.target, callTimeoutMs: plan.callTimeoutMs }, deadline)
-    : Promise.resolve(runSubject(room, sandbox, { target: plan.target, callTimeoutMs: plan.callTimeoutMs }, deadline));
+async function openSubject(room: Room, plan: ProxiedPlan, deadline: Deadline): Promise<OpenSubject> {
+  const { target, callTimeoutMs } = plan;
+  return target.type === "functions"
+    ? callSubject(room, { target, callTimeoutMs }, deadline)
+    : runSubject(room, await room.subject(), { target, callTimeoutMs }, deadline);
 }
 
 async function callSubject(
   room: Room,
-  sandbox: Sandbox,
-  plan: { target: Extract<Target, { type: "functions" }>; callTimeoutMs: number },
+  plan: { target: FunctionTarget; callTimeoutMs: number },
   deadline: Deadline,
 ): Promise<OpenSubject> {
   const { target, callTimeoutMs } = plan;
   const limit = () => Math.min(callTimeoutMs, deadline.remainingMs());
-  const subject = await CalledSubject.start({
-    sandbox,
-    program: await programFor("subject", target.language),
-    interpreterPath: room.interpreter(interpreterOf(target.language)),
-    wallMs: deadline.remainingMs(),
-  });
+  const options = { target, importMs: callTimeoutMs, deadline };
   // The import runs while the judge starts; its failure is told by the first call, or by finish().
-  const loaded = subject.load(moduleName(target.entry, target.language), limit());
-  loaded.catch(() => undefined);
+  const { module: subject, loaded } = await openSubjectModule(room, room.subject(), options);
   const ready = async () => {
     const raised = await loaded;
     if (raised !== null)
