@@ -7,7 +7,7 @@ import { JudgingLab, type Texts, taskOf } from "../judging.ts";
 
 const RIGHT = "def double(value):\n    return value * 2\n";
 const right: { files: Texts } = { files: { "solution.py": RIGHT } };
-const target = { entry: "solution.py", functions: ["double"], call_timeout_s: 2 };
+const target = { entry: "solution.py", functions: ["double"], call_timeout_s: 30 };
 const HEAD = "from solution import double\n\n\n";
 
 const taskWith = (hidden: string, more: Texts = {}): Task =>
