@@ -64,7 +64,6 @@ export async function startWorker({ config, redisUrl, provider, log }: WorkerOpt
   const queues = openQueues({ url: redisUrl });
   const mailbox = openMailbox({ redis, blobs: store });
   const live = new LiveEpisodes(mailbox);
-  const tasks = openSharedCatalog({ home: config.home, store });
   const imageStore = await ImageStore.open({ ...config, tier: provider.tier });
   const images = new ImageGate({ store: imageStore, board: openImageBoard({ redis }), queues });
   const deps: WorkerDeps = {
@@ -76,7 +75,7 @@ export async function startWorker({ config, redisUrl, provider, log }: WorkerOpt
     bases: new Bases(provider, images),
     images,
     servers: new ServerPool(),
-    tasks,
+    tasks: openSharedCatalog({ home: config.home, store }),
     frameworks,
     verifiers,
     policies,
@@ -114,9 +113,8 @@ export async function startWorker({ config, redisUrl, provider, log }: WorkerOpt
     // A build takes minutes: another worker goes on with it from the layers that are there.
     await builds.close(true);
     await intake.close();
-    await presence.close();
+    await Promise.all([presence.close(), deps.servers[Symbol.asyncDispose]()]);
     describing[Symbol.dispose]();
-    await deps.servers[Symbol.asyncDispose]();
     await Promise.all([queues.close(), mailbox.close(), store.close(), provider.close()]);
     redis.disconnect();
   };

@@ -29,6 +29,18 @@ export function blobFiles(dir: string): BlobStore {
   };
 }
 
+/** The installation's secret, read once: every verdict's seed asks for it. */
+export function secretOf(dir: string): () => Promise<string> {
+  let known: Promise<string> | null = null;
+  return () => {
+    known ??= installationSecret(dir).catch((error: unknown) => {
+      known = null;
+      throw error;
+    });
+    return known;
+  };
+}
+
 /** 256 bits in hex; made once for the installation, by whichever process comes first. */
 export async function installationSecret(dir: string): Promise<string> {
   const path = join(dir, "secret");

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import type { Store } from "../../core/store.ts";
 import type { Logger } from "../log.ts";
 import { adminTables } from "./admin-tables.ts";
-import { blobFiles, installationSecret } from "./blob-files.ts";
+import { blobFiles, secretOf } from "./blob-files.ts";
 import { Database } from "./database.ts";
 import { EpisodeTable } from "./episode-table.ts";
 import { EventReader } from "./event-reader.ts";
@@ -56,16 +56,7 @@ export async function openEmbeddedStore({ dir, processId, log, now }: EmbeddedSt
     append: (batch) => writer.append(batch.map(eventLine)),
     events: (id, query) => reader.events(id, query),
   };
-  // Never changes; asked for by every verdict.
-  let known: Promise<string> | null = null;
-  const secret = () => {
-    known ??= installationSecret(dir).catch((error: unknown) => {
-      known = null;
-      throw error;
-    });
-    return known;
-  };
-  const admin = adminTables({ database, secret, now });
+  const admin = adminTables({ database, secret: secretOf(dir), now });
   let closing: Promise<void> | null = null;
   const closeAll = async () => {
     await writer.close();
