@@ -217,9 +217,18 @@ export interface FreezeOptions {
 /** One connection of a program inside: a duplex stream of bytes. Destroying it resets what the program has. */
 export type ForwardedConnection = NodeJS.ReadWriteStream & { destroy(error?: Error): unknown };
 
+/** How a sandbox came to be. */
+export interface SandboxOpening {
+  /** How long its start waited for the starts of others. */
+  readonly queuedMs: number;
+  /** How long its start ran. Both are 0 of one that had waited ready. */
+  readonly startMs: number;
+}
+
 export interface Sandbox extends AsyncDisposable {
   readonly id: string;
   readonly image: string;
+  readonly opening: SandboxOpening;
   exec(request: ExecRequest, signal?: AbortSignal): Promise<ExecResult>;
   spawn(request: SpawnRequest): Promise<SandboxProcess>;
   shell(options?: ShellOptions): Promise<Shell>;

@@ -30,7 +30,7 @@ import { findRuntimes } from "./runtimes.ts";
 import { ContainerSandbox } from "./sandbox.ts";
 import { containerSelfCheck } from "./self-check.ts";
 import { ContainerSnapshots } from "./snapshots.ts";
-import { type StartedContainer, startContainer } from "./start.ts";
+import { type OpenedContainer, startContainer } from "./start.ts";
 
 /** Containers that are made at once: more make an engine slower for each, not faster for all. */
 const STARTS_AT_ONCE = 4;
@@ -64,7 +64,7 @@ export class ContainerProvider implements SandboxProvider {
   readonly #options: ContainerProviderOptions;
   readonly #images: ImageTable;
   readonly #snapshots: ContainerSnapshots;
-  readonly #pool: WarmPool<StartedContainer>;
+  readonly #pool: WarmPool<OpenedContainer>;
   readonly #gate = new StartGate(STARTS_AT_ONCE);
   readonly #open = new Map<string, Sandbox>();
   readonly #names = new Set<string>();
@@ -187,13 +187,13 @@ export class ContainerProvider implements SandboxProvider {
   }
 
   /** A warm one if there is one, else a new one; with the files of `archive` in it. */
-  async #started(image: ContainerImage, limits: SandboxLimits, archive: ArchiveFile | null): Promise<StartedContainer> {
+  async #started(image: ContainerImage, limits: SandboxLimits, archive: ArchiveFile | null): Promise<OpenedContainer> {
     // A frozen state replaces what the image has in the same folders; it never lies over it.
     const bare = archive ? { ...image, seed: null } : image;
-    const start = (): Promise<StartedContainer> => this.#start(bare, limits);
+    const start = (): Promise<OpenedContainer> => this.#start(bare, limits);
     const key = JSON.stringify([bare.reference, bare.seed !== null, limits]);
     const warm = await this.#pool.take({ key, start }, (one) => one.ping());
-    const container = warm ?? (await start());
+    const container = warm ? { ...warm, opening: { queuedMs: 0, startMs: 0 } } : await start();
     if (!archive) return container;
     try {
       await restoreFrom(container.connection, archive);
@@ -204,7 +204,7 @@ export class ContainerProvider implements SandboxProvider {
     }
   }
 
-  async #start(image: ContainerImage, limits: SandboxLimits): Promise<StartedContainer> {
+  async #start(image: ContainerImage, limits: SandboxLimits): Promise<OpenedContainer> {
     return await this.#gate.run(async (queuedMs) => {
       if (this.#closed) throw new GymError("sandbox_unavailable", "the sandbox provider is closed");
       const number = this.#next++;
@@ -220,8 +220,9 @@ export class ContainerProvider implements SandboxProvider {
           ...(await this.#cpus(number, limits)),
           commandId: this.#firstId + (number % ID_ROOM),
         });
-        log.debug({ container: name, queuedMs, startMs: performance.now() - started }, "a container was started");
-        return { ...container, remove: () => container.remove().finally(() => this.#names.delete(name)) };
+        const opening = { queuedMs, startMs: performance.now() - started };
+        log.debug({ container: name, ...opening }, "a container was started");
+        return { ...container, opening, remove: () => container.remove().finally(() => this.#names.delete(name)) };
       } catch (error) {
         this.#names.delete(name);
         throw error;
@@ -242,7 +243,7 @@ export class ContainerProvider implements SandboxProvider {
     return { cpuset, limits: { ...limits, cpus: Math.min(limits.cpus, cores) } };
   }
 
-  #hand(container: StartedContainer, owner: string): Sandbox {
+  #hand(container: OpenedContainer, owner: string): Sandbox {
     const { name, image, connection } = container;
     let removing: Promise<void> | null = null;
     const destroy = async (): Promise<void> => {
@@ -253,6 +254,7 @@ export class ContainerProvider implements SandboxProvider {
     const sandbox = new ContainerSandbox(connection, {
       id: `sb_${owner.replaceAll(/[^A-Za-z0-9._-]/g, "-").slice(0, 48)}-${name}`,
       image: image.info.image,
+      opening: container.opening,
       freeze: (lost) => this.#snapshots.freeze(connection, image, lost),
       destroy,
       discard: () => this.#inBackground(destroy(), name),

@@ -3,7 +3,7 @@ import { createServer, type Server, type Socket } from "node:net";
 import { join } from "node:path";
 import type Docker from "dockerode";
 import { GymError } from "../../core/errors.ts";
-import type { SandboxLimits } from "../../core/sandbox.ts";
+import type { SandboxLimits, SandboxOpening } from "../../core/sandbox.ts";
 import type { Engine } from "../engine.ts";
 import { AgentConnection } from "../light/agent-connection.ts";
 import { Payload } from "../light/frames.ts";
@@ -38,6 +38,11 @@ export interface StartedContainer extends Warm {
   ping(): Promise<void>;
   /** Why the connection ended, asked of the engine. Call it after the end. */
   whyEnded(): Promise<GymError>;
+}
+
+/** One with how it was started: what a pool keeps and a caller gets. */
+export interface OpenedContainer extends StartedContainer {
+  readonly opening: SandboxOpening;
 }
 
 /** Makes and starts a container and waits for its agent. Nothing is left of one that fails. */

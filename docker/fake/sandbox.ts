@@ -33,6 +33,7 @@ export interface FakeHome {
 export class FakeSandbox implements Sandbox {
   readonly id: string;
   readonly image: string;
+  readonly opening = { queuedMs: 0, startMs: 0 };
   readonly #tree: FileTree;
   readonly #home: FakeHome;
   readonly #closed = new AbortController();

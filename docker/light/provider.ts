@@ -31,7 +31,15 @@ import { reapRunFolders } from "./run-folders.ts";
 import { LightSandbox } from "./sandbox.ts";
 import { selfCheck } from "./self-check.ts";
 import { SnapshotTable } from "./snapshots.ts";
-import { boundLimits, limitsAbove, mergeLayers, type StartedSandbox, setBaseEnv, startSandbox } from "./start.ts";
+import {
+  boundLimits,
+  limitsAbove,
+  mergeLayers,
+  type OpenedSandbox,
+  type StartedSandbox,
+  setBaseEnv,
+  startSandbox,
+} from "./start.ts";
 
 const run = promisify(execFile);
 /** Sandboxes that are made at once. The host makes one after the other; its children and this process work beside it. */
@@ -69,7 +77,7 @@ export class LightProvider implements SandboxProvider {
   readonly #open = new Set<Sandbox>();
   readonly #compaction: Compaction;
   readonly #budget: number;
-  readonly #pool: WarmPool<StartedSandbox>;
+  readonly #pool: WarmPool<OpenedSandbox>;
   readonly #gate = new StartGate(STARTS_AT_ONCE);
   #host: Promise<HostProcess> | null = null;
   #nextLayer = 1;
@@ -99,7 +107,7 @@ export class LightProvider implements SandboxProvider {
     const entries = Object.entries(env).map(([name, value]) => `${name}=${value}`);
     const kind = this.#kind(request);
     const warm = await this.#pool.take(kind, (one) => setBaseEnv(one, entries));
-    return this.#hand(warm ?? (await kind.start(entries)), request);
+    return this.#hand(warm ? { ...warm, opening: { queuedMs: 0, startMs: 0 } } : await kind.start(entries), request);
   }
 
   async fork(snapshot: Snapshot, n: number, request: Omit<OpenRequest, "from" | "image">): Promise<Sandbox[]> {
@@ -226,7 +234,7 @@ export class LightProvider implements SandboxProvider {
     if (from && from.image !== image)
       throw new GymError("sandbox_unavailable", `snapshot ${from.id} is of image ${from.image}`);
     const bounded = boundLimits(limits);
-    const start = (env?: readonly string[]): Promise<StartedSandbox> =>
+    const start = (env?: readonly string[]): Promise<OpenedSandbox> =>
       this.#gate.run(async (queuedMs) => {
         const host = await this.#started();
         const standing = this.#snapshots.stand(from ? await this.#compaction.layersOf(from) : []);
@@ -236,9 +244,9 @@ export class LightProvider implements SandboxProvider {
         const asked = performance.now();
         try {
           const started = await startSandbox(host, { image: number, limits, layers, ...(env && { env }) });
-          const startMs = performance.now() - asked;
-          this.#options.log.debug({ sandbox: started.number, queuedMs, startMs }, "a sandbox was started");
-          return { ...started, remove: () => started.remove().finally(leave) };
+          const opening = { queuedMs, startMs: performance.now() - asked };
+          this.#options.log.debug({ sandbox: started.number, ...opening }, "a sandbox was started");
+          return { ...started, opening, remove: () => started.remove().finally(leave) };
         } catch (error) {
           await leave();
           throw error;
@@ -247,11 +255,12 @@ export class LightProvider implements SandboxProvider {
     return { key: JSON.stringify([number, from?.id ?? null, bounded]), group: from?.id, start };
   }
 
-  #hand(started: StartedSandbox, { image: name, owner }: OpenRequest): Sandbox {
+  #hand(started: OpenedSandbox, { image: name, owner }: OpenRequest): Sandbox {
     const { image } = this.#image(name);
     const sandbox = new LightSandbox(started.connection, {
       id: `sb_${owner.replaceAll(/[^A-Za-z0-9._-]/g, "-").slice(0, 48)}-${started.host.pid}-${started.number}`,
       image: name,
+      opening: started.opening,
       freeze: async (lost, options) => {
         const snapshot = await this.#freeze(started, image, { lost, ...options });
         this.#open.delete(sandbox);
@@ -290,6 +299,6 @@ export class LightProvider implements SandboxProvider {
 }
 
 /** A kind that can also be started with its environment, which saves a round trip. */
-interface Startable extends WarmKind<StartedSandbox> {
-  start(env?: readonly string[]): Promise<StartedSandbox>;
+interface Startable extends WarmKind<OpenedSandbox> {
+  start(env?: readonly string[]): Promise<OpenedSandbox>;
 }

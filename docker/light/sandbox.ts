@@ -9,6 +9,7 @@ import type {
   FreezeOptions,
   Programs,
   Sandbox,
+  SandboxOpening,
   SandboxProcess,
   Shell,
   ShellOptions,
@@ -29,6 +30,7 @@ const DEFAULT_ENTRIES = 10_000;
 export interface SandboxHome {
   readonly id: string;
   readonly image: string;
+  readonly opening: SandboxOpening;
   /** `lost`: what runs until then. */
   freeze(lost: Programs | null, options: FreezeOptions): Promise<Snapshot>;
   destroy(): Promise<void>;
@@ -38,6 +40,7 @@ export interface SandboxHome {
 export class LightSandbox implements Sandbox {
   readonly id: string;
   readonly image: string;
+  readonly opening: SandboxOpening;
   readonly #connection: AgentConnection;
   readonly #home: SandboxHome;
   readonly #files: SandboxFiles;
@@ -46,6 +49,7 @@ export class LightSandbox implements Sandbox {
   constructor(connection: AgentConnection, home: SandboxHome) {
     this.id = home.id;
     this.image = home.image;
+    this.opening = home.opening;
     this.#connection = connection;
     this.#home = home;
     this.#files = new SandboxFiles(connection);

@@ -1,6 +1,6 @@
 import { connect } from "node:net";
 import { GymError } from "../../core/errors.ts";
-import { DEFAULT_SANDBOX_LIMITS, type SandboxLimits } from "../../core/sandbox.ts";
+import { DEFAULT_SANDBOX_LIMITS, type SandboxLimits, type SandboxOpening } from "../../core/sandbox.ts";
 import type { Warm } from "../warm-pool.ts";
 import { AgentConnection } from "./agent-connection.ts";
 import { Payload, PayloadReader } from "./frames.ts";
@@ -39,6 +39,11 @@ export interface StartedSandbox extends Warm {
    * then hold more than `budget` bytes: it goes on as it was.
    */
   freeze(layer: number, budget: number): Promise<LayerSize | null>;
+}
+
+/** One with how it was started: what a pool keeps and a caller gets. */
+export interface OpenedSandbox extends StartedSandbox {
+  readonly opening: SandboxOpening;
 }
 
 /** Makes a sandbox or an exporter and waits for its agent. Nothing is left of one that fails. */

@@ -549,6 +549,15 @@ behaviour("counts what is open", async ({ provider }) => {
   expect(await provider.counts()).toEqual(before);
 });
 
+behaviour("tells how long a start waited for others apart from how long it took", async ({ provider }) => {
+  const opened = await Promise.all(
+    Array.from({ length: 12 }, () => provider.open({ image: "host", owner: "contract" })),
+  );
+  for (const { opening } of opened) expect(Math.min(opening.queuedMs, opening.startMs)).toBeGreaterThanOrEqual(0);
+  if (provider.tier !== "fake") expect(Math.max(...opened.map(({ opening }) => opening.queuedMs))).toBeGreaterThan(1);
+  await Promise.all(opened.map((sandbox) => sandbox.close()));
+});
+
 behaviour("names the image with a digest that does not change", async ({ provider }) => {
   const [one, two] = [await provider.image("host"), await provider.image("host")];
   expect(one.digest).toMatch(/^sha256:[0-9a-f]{64}$/);

@@ -4,6 +4,7 @@ import type {
   ExecResult,
   Programs,
   Sandbox,
+  SandboxOpening,
   SandboxProcess,
   Shell,
   ShellOptions,
@@ -29,6 +30,10 @@ export class GuardedSandbox implements Sandbox {
 
   get image(): string {
     return this.#inner.image;
+  }
+
+  get opening(): SandboxOpening {
+    return this.#inner.opening;
   }
 
   exec(request: ExecRequest, signal?: AbortSignal): Promise<ExecResult> {

@@ -1,6 +1,7 @@
 import { type EpisodeRecord, REPLAY_MISMATCH } from "../../core/episode.ts";
 import { GymError } from "../../core/errors.ts";
 import type { ReplayDifference } from "../../core/events.ts";
+import type { Sandbox } from "../../core/sandbox.ts";
 import type { Task } from "../../core/task.ts";
 import { steadyNow } from "../../platform/clock.ts";
 import type { BaseLease } from "../bases.ts";
@@ -42,7 +43,12 @@ export async function boot(request: BootRequest): Promise<EpisodeActor> {
     const ready = await deps.store.update(
       record.episode_id,
       { term: record.term, states: ["booting"] },
-      { state: "ready", pending_reason: null, timing: timingOf(record, started), flags: flagged(record, differs) },
+      {
+        state: "ready",
+        pending_reason: null,
+        timing: timingOf(record, started, parts.sandbox),
+        flags: flagged(record, differs),
+      },
     );
     if (ready === null)
       throw new GymError("stale_term", `${record.episode_id} was ended or taken over while it booted`);
@@ -85,11 +91,11 @@ async function openSession(
 
 async function announceOpening(
   { deps, record, journal }: BootRequest,
-  { task, session, lease }: OpenParts,
+  { task, session, lease, sandbox }: OpenParts,
   started: number,
 ): Promise<void> {
   const observation = observationOf(session.opening, { conversation: "main", seq: 0 }, { done: false, info: null });
-  const bootMs = elapsed(started);
+  const bootMs = elapsed(started + sandbox.opening.queuedMs);
   await journal.append(
     {
       type: "sandbox.opened",
@@ -148,9 +154,10 @@ async function replay(
 const flagged = ({ flags }: EpisodeRecord, differs: readonly ReplayDifference[]): string[] =>
   differs.length === 0 ? flags : [...new Set([...flags, REPLAY_MISMATCH])];
 
-function timingOf(record: EpisodeRecord, started: number): EpisodeRecord["timing"] {
+/** What its sandbox's start waited for others belongs to the queue. */
+function timingOf(record: EpisodeRecord, started: number, { opening }: Sandbox): EpisodeRecord["timing"] {
   if (record.timing.boot_ms !== null) return record.timing;
-  const bootMs = elapsed(started);
+  const bootMs = elapsed(started + opening.queuedMs);
   return { queued_ms: Math.max(0, Math.round(steadyNow() - record.created_at - bootMs)), boot_ms: bootMs };
 }
 

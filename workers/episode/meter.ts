@@ -41,6 +41,7 @@ export function meteredSandbox(inner: Sandbox, meter: Meter): Sandbox {
   return {
     id: inner.id,
     image: inner.image,
+    opening: inner.opening,
     exec: async (request, signal) => {
       const result = await timed(() => inner.exec({ ...request, onOutput: counted(request.onOutput) }, signal));
       meter.onRun({ tool: "exec", ...result, outputBytes: result.stdoutBytes + result.stderrBytes });
