@@ -1,5 +1,5 @@
 import { eventually, type Gym, startGym } from "../gym.ts";
-import { serviceMemory, slope, totalKb } from "../memory.ts";
+import { type ServiceMemory, serviceMemory, slope, totalKb } from "../memory.ts";
 import { sample } from "../report.ts";
 import { create, snapshot, step } from "./acting.ts";
 
@@ -17,27 +17,35 @@ const AT_ONCE = 16;
  */
 export async function memory() {
   await using gym = await startGym();
-  const parked: { x: number; y: number }[] = [];
+  const parked: { episodes: number; memory: ServiceMemory }[] = [];
   for (let portion = 1; portion <= PORTIONS; portion++) {
     const ids = await open(gym, PORTION);
     await sample(PORTION, AT_ONCE, async (index) => void (await snapshot(gym, ids[index] ?? "")));
     await eventually(async () => (await gym.workers()).every((worker) => worker.live === 0), 60_000, "parking");
-    if (portion > WARM_PORTIONS) parked.push({ x: portion * PORTION, y: totalKb(await serviceMemory(gym.pid)) });
+    if (portion > WARM_PORTIONS) parked.push({ episodes: portion * PORTION, memory: await serviceMemory(gym.pid) });
   }
   const before = await serviceMemory(gym.pid);
   await open(gym, LIVE);
   const live = await serviceMemory(gym.pid);
   return {
     live_kb: Math.round((totalKb(live) - totalKb(before)) / LIVE),
-    parked_kb: Math.round(slope(parked) * 10) / 10,
-    live_by_process_kb: {
-      server: Math.round((live.server - before.server) / LIVE),
-      workers: Math.round((live.workers - before.workers) / LIVE),
-      redis: Math.round((live.redis - before.redis) / LIVE),
-      sandboxes: Math.round((live.sandboxes - before.sandboxes) / LIVE),
-    },
+    parked_kb: growth(parked, totalKb),
+    live_by_process_kb: byProcess((of) => Math.round((of(live) - of(before)) / LIVE)),
+    parked_by_process_kb: byProcess((of) => growth(parked, of)),
   };
 }
+
+type Share = (memory: ServiceMemory) => number;
+
+const byProcess = (figure: (of: Share) => number): ServiceMemory => ({
+  server: figure((memory) => memory.server),
+  workers: figure((memory) => memory.workers),
+  redis: figure((memory) => memory.redis),
+  sandboxes: figure((memory) => memory.sandboxes),
+});
+
+const growth = (looks: readonly { episodes: number; memory: ServiceMemory }[], of: Share): number =>
+  Math.round(slope(looks.map(({ episodes, memory }) => ({ x: episodes, y: of(memory) }))) * 10) / 10;
 
 async function open(gym: Gym, count: number): Promise<string[]> {
   const ids: string[] = [];
