@@ -102,7 +102,7 @@ async function peer(subject: string, open: () => Promise<Peer>): Promise<Results
 
 function given(address: string): EngineForTests {
   const ready = async (): Promise<void> => undefined;
-  return { engine: { address, start: ready, end: ready, stop: ready } };
+  return { engine: { address, start: ready, end: ready, stop: ready, signal: () => undefined } };
 }
 
 async function missing(subject: string, reason: string): Promise<Results> {

@@ -11,6 +11,7 @@ test("exit codes are pinned: scripts depend on them", () => {
     infra: 5,
     cancelled: 6,
     nothingMatched: 7,
+    lacking: 69,
     interrupted: 130,
   });
 });

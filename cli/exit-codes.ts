@@ -11,6 +11,8 @@ export const EXIT = {
   cancelled: 6,
   /** A selection that matches nothing must not look like success. */
   nothingMatched: 7,
+  /** The machine lacks something; the message says what to do. */
+  lacking: 69,
   interrupted: 130,
 } as const;
 export type ExitCode = (typeof EXIT)[keyof typeof EXIT];

@@ -2,7 +2,10 @@ import { join } from "node:path";
 import * as z from "zod";
 import { type Config, processEnvironment } from "../platform/config.ts";
 import type { CommandContext } from "./context.ts";
+import { CommandError, EXIT } from "./exit-codes.ts";
 import { runNodeScript } from "./node-script.ts";
+
+const DOCTOR = "polygym doctor --sandbox docker says what is missing";
 
 const SandboxReport = z.union([
   z.object({
@@ -27,6 +30,16 @@ export async function checkSandbox(config: Config, signal: AbortSignal): Promise
   });
   const parsed = SandboxReport.safeParse(parseOrNull(output));
   return parsed.success ? parsed.data : { error: "the check of the sandbox ended without an answer" };
+}
+
+/** On tier docker: ends the command when the engine makes no sandbox. Later, each episode would say so. */
+export async function requireEngine(config: Config, signal: AbortSignal): Promise<void> {
+  if (config.tier !== "docker") return;
+  const report = await checkSandbox(config, signal);
+  if ("error" in report) throw new CommandError(EXIT.lacking, `no sandboxes: ${report.error}`, DOCTOR);
+  if (report.mode !== "none") return;
+  const [first] = report.missing;
+  throw new CommandError(EXIT.lacking, `no ${first?.what ?? "sandboxes"}`, first?.advice ?? DOCTOR);
 }
 
 /** Says in one line what an ordinary user's sandboxes lack; root's lack nothing. */

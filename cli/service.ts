@@ -9,8 +9,10 @@ import { startRedis } from "../platform/private-redis.ts";
 import { openQueues } from "../platform/queues.ts";
 import { connectRedis } from "../platform/redis.ts";
 import { Client } from "./client.ts";
+import { chooseEngine } from "./engine-choice.ts";
 import { CommandError, EXIT } from "./exit-codes.ts";
 import { freePort } from "./free-port.ts";
+import { requireEngine } from "./sandbox-check.ts";
 import { claimServiceFile, releaseServiceFile } from "./service-file.ts";
 import { SupervisedProcess } from "./supervised-process.ts";
 import { until } from "./until.ts";
@@ -44,7 +46,11 @@ export interface ServiceOptions {
 }
 
 /** Starts Redis (unless one is configured), one server process and the worker processes, and keeps them running. */
-export async function startService({ config, anyPort, onEvent, signal }: ServiceOptions): Promise<RunningService> {
+export async function startService(options: ServiceOptions): Promise<RunningService> {
+  const { anyPort, onEvent, signal } = options;
+  await using parts = new AsyncDisposableStack();
+  const { config } = parts.use(await chooseEngine(options.config, onEvent));
+  await requireEngine(config, signal);
   const port = await freePort(config.host, config.port, { orAny: anyPort });
   if (port === null)
     throw new CommandError(
@@ -54,7 +60,6 @@ export async function startService({ config, anyPort, onEvent, signal }: Service
     );
   const url = `http://${config.host.includes(":") ? `[${config.host}]` : config.host}:${port}`;
   await mkdir(config.home, { recursive: true });
-  await using parts = new AsyncDisposableStack();
   if (!(await claimServiceFile(config.home, url)))
     throw new CommandError(EXIT.failed, `a service of ${config.home} is running already`, "use it, or stop it first");
   parts.defer(() => releaseServiceFile(config.home));

@@ -19,8 +19,12 @@ export interface ProviderOptions {
   readonly warm?: number;
   /** Of the light tier: memory that all frozen states may take. (Default: a quarter of the machine's) */
   readonly snapshotBytes?: number;
-  /** Of the docker tier: `unix:///path` or `tcp://host:port`. (Default: DOCKER_HOST, else the usual socket) */
+  /** Of the docker tier: `unix:///path` or `tcp://host:port`. (Default: /var/run/docker.sock) */
   readonly engine?: string | null;
+  /** Of the docker tier: folder with ca.pem, cert.pem and key.pem. (Default: null) */
+  readonly certificates?: string | null;
+  /** Of the docker tier: runtime of the engine, e.g. "runsc". (Default: the engine's own) */
+  readonly runtime?: string | null;
 }
 
 /** Opens the provider of a tier. Whoever opens it closes it. Frees first what dead processes left. */

@@ -1,3 +1,5 @@
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import Docker from "dockerode";
 import * as z from "zod";
 import { GymError } from "../core/errors.ts";
@@ -6,30 +8,40 @@ import { CircuitBreaker } from "./circuit-breaker.ts";
 /** Bound of an engine call that has none of its own. Creating and starting take 0.2 s; a loaded engine takes seconds. */
 const CALL_MS = 30_000;
 
+const USUAL_SOCKET = "/var/run/docker.sock";
+
 const Answer = z.object({ statusCode: z.int(), reason: z.string().optional(), message: z.string().optional() });
 
-/** Of dockerode's connection; a socket that it looks for by itself is a function. */
-const Address = z.object({
-  socketPath: z.unknown().optional(),
-  host: z.string().optional(),
-  port: z.union([z.int(), z.string()]).optional(),
-});
+export interface EngineOptions {
+  /**
+   * Folder with ca.pem, cert.pem and key.pem: both sides prove over TLS who they are. Without it an engine at port 2376
+   * has to have a certificate that the machine trusts. (Default: null)
+   */
+  readonly certificates?: string | null | undefined;
+  readonly breaker?: CircuitBreaker;
+  /** Bound of a call that has none of its own. (Default: 30,000) */
+  readonly callMs?: number;
+}
 
 /** The container engine, with bounded calls: every call ends in time, and one that is down is not asked again for a while. */
 export class Engine {
   readonly #docker: Docker;
   readonly #breaker: CircuitBreaker;
+  readonly #callMs: number;
   /** Where it listens, for messages. */
   readonly address: string;
-  /** True when it sees this machine's files, so that folders can be mounted. */
-  readonly local: boolean;
+  /** How it is reached; over "tcp" everybody who can reach it is root on its machine. */
+  readonly transport: "socket" | "tcp" | "tls";
 
-  constructor(host: string | null = null, breaker: CircuitBreaker = new CircuitBreaker()) {
-    this.#docker = new Docker(host === null ? undefined : connectOptions(host));
+  /** `host`: `unix:///path` or `tcp://host:port`. (Default: /var/run/docker.sock) */
+  constructor(host: string | null = null, options: EngineOptions = {}) {
+    const { certificates = null, breaker = new CircuitBreaker(), callMs = CALL_MS } = options;
+    const connection = connectOptions(host ?? USUAL_SOCKET, certificates);
+    this.#docker = new Docker(connection);
     this.#breaker = breaker;
-    const { socketPath, host: name, port } = Address.parse({ ...this.#docker.modem });
-    this.local = !name;
-    this.address = name ? `${name}:${port}` : typeof socketPath === "string" ? socketPath : "/var/run/docker.sock";
+    this.#callMs = callMs;
+    this.address = connection.socketPath ?? `${connection.host}:${connection.port}`;
+    this.transport = connection.socketPath ? "socket" : connection.protocol === "https" ? "tls" : "tcp";
   }
 
   /**
@@ -39,7 +51,7 @@ export class Engine {
   async call<T>(
     what: string,
     work: (docker: Docker, signal: AbortSignal) => Promise<T>,
-    timeoutMs = CALL_MS,
+    timeoutMs = this.#callMs,
   ): Promise<T> {
     if (!this.#breaker.enter())
       throw new GymError(
@@ -75,7 +87,9 @@ export class Engine {
   #failure(what: string, cause: unknown, answered: boolean): GymError {
     const text = cause instanceof Error ? cause.message.trim() : String(cause);
     if (answered) return new GymError("sandbox_unavailable", `the engine refused to ${what}: ${text}`, { cause });
-    const advice = "start it, or set POLYGYM_DOCKER_HOST";
+    const advice = /certificate|SSL|TLS|issuer/i.test(text)
+      ? "check POLYGYM_DOCKER_CERTIFICATES: ca.pem has to be of the engine's issuer, cert.pem and key.pem of ours"
+      : "start it, or set POLYGYM_DOCKER_HOST";
     const message = `the engine at ${this.address} failed to ${what}: ${text}; ${advice}`;
     return new GymError("sandbox_unavailable", message, { cause, retryable: true });
   }
@@ -87,12 +101,29 @@ export function statusOf(error: unknown): number | null {
   return answer.success ? answer.data.statusCode : null;
 }
 
-/** `unix:///path` or `tcp://host:port`; without one dockerode reads DOCKER_HOST and its relatives, as every client does. */
-function connectOptions(host: string): Docker.DockerOptions {
-  if (host.startsWith("/")) return { socketPath: host, host: "" };
+/** Everything is said: what is left out, dockerode takes from DOCKER_HOST and its relatives. */
+function connectOptions(host: string, certificates: string | null): Docker.DockerOptions & { socketPath?: string } {
+  const plain = { ca: undefined, cert: undefined, key: undefined, pathPrefix: "/" };
+  if (host.startsWith("/")) return { ...plain, socketPath: host, host: "", protocol: "http" };
   const url = URL.parse(host);
-  if (!url) throw new RangeError(`the engine's address must be unix:///path or tcp://host:port, got ${host}`);
-  if (url.protocol === "unix:") return { socketPath: url.pathname, host: "" };
-  const secure = url.protocol === "https:" || url.port === "2376";
-  return { host: url.hostname, port: Number(url.port || (secure ? 2376 : 2375)), protocol: secure ? "https" : "http" };
+  if (!url || !["unix:", "tcp:", "http:", "https:"].includes(url.protocol))
+    throw new RangeError(`the engine's address must be unix:///path or tcp://host:port, got ${host}`);
+  if (url.protocol === "unix:") return connectOptions(url.pathname, null);
+  const secure = url.protocol === "https:" || url.port === "2376" || certificates !== null;
+  const place = { host: url.hostname, port: Number(url.port || (secure ? 2376 : 2375)) };
+  if (!secure) return { ...plain, ...place, protocol: "http" };
+  const proofs = certificates === null ? {} : readCertificates(certificates);
+  return { ...plain, ...place, ...proofs, protocol: "https" };
+}
+
+function readCertificates(folder: string): { ca: Buffer; cert: Buffer; key: Buffer } {
+  const read = (name: string): Buffer => {
+    try {
+      return readFileSync(join(folder, name));
+    } catch (error) {
+      const message = `cannot read ${join(folder, name)}: POLYGYM_DOCKER_CERTIFICATES has ca.pem, cert.pem and key.pem`;
+      throw new GymError("sandbox_unavailable", message, { cause: error });
+    }
+  };
+  return { ca: read("ca.pem"), cert: read("cert.pem"), key: read("key.pem") };
 }

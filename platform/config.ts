@@ -75,7 +75,19 @@ const Settings = z.strictObject({
     .min(1)
     .nullable()
     .default(null)
-    .describe("unix:///path or tcp://host:port of the engine of tier docker [DOCKER_HOST, else the usual socket]"),
+    .describe("unix:///path or tcp://host:port of the engine of tier docker [DOCKER_HOST, else /var/run/docker.sock]"),
+  docker_certificates: z
+    .string()
+    .min(1)
+    .nullable()
+    .default(null)
+    .describe("folder with ca.pem, cert.pem and key.pem, for an engine over TLS [DOCKER_CERT_PATH]"),
+  docker_runtime: z
+    .string()
+    .regex(/^[\w.-]+$/)
+    .nullable()
+    .default(null)
+    .describe("runtime of the engine, such as runsc [the engine's own]"),
   images_high_gib: gib.default(40).describe("above so much, images that nothing uses are removed"),
   images_low_gib: gib.default(30).describe("until so much is left"),
   log_level: z.enum(["fatal", "error", "warn", "info", "debug", "trace", "silent"]).default("info"),
@@ -123,8 +135,12 @@ export interface Config {
   readonly saveEveryS: number;
   readonly egress: boolean;
   readonly tier: Settings["sandbox"];
-  /** Engine of tier docker; null: what every docker client would take. */
+  /** Engine of tier docker; null: the usual socket. */
   readonly dockerHost: string | null;
+  /** For an engine over TLS. */
+  readonly dockerCertificates: string | null;
+  /** Of the engine; null: its own. */
+  readonly dockerRuntime: string | null;
   /** Watermarks of the images below `home`. */
   readonly imagesHighBytes: number;
   readonly imagesLowBytes: number;
@@ -184,7 +200,9 @@ export function loadConfig(
     saveEveryS: settings.save_every_s,
     egress: settings.egress,
     tier: settings.sandbox,
-    dockerHost: settings.docker_host,
+    dockerHost: settings.docker_host ?? nonEmpty(env.DOCKER_HOST) ?? null,
+    dockerCertificates: settings.docker_certificates ?? nonEmpty(env.DOCKER_CERT_PATH) ?? null,
+    dockerRuntime: settings.docker_runtime,
     imagesHighBytes: settings.images_high_gib * GIB,
     imagesLowBytes: settings.images_low_gib * GIB,
     logLevel: settings.log_level,
@@ -290,6 +308,8 @@ export function processEnvironment(config: Config): Record<string, string> {
     POLYGYM_EGRESS: String(config.egress),
     POLYGYM_SANDBOX: config.tier,
     POLYGYM_DOCKER_HOST: config.dockerHost ?? undefined,
+    POLYGYM_DOCKER_CERTIFICATES: config.dockerCertificates ?? undefined,
+    POLYGYM_DOCKER_RUNTIME: config.dockerRuntime ?? undefined,
     POLYGYM_IMAGES_HIGH_GIB: String(config.imagesHighBytes / GIB),
     POLYGYM_IMAGES_LOW_GIB: String(config.imagesLowBytes / GIB),
     POLYGYM_LOG_LEVEL: config.logLevel,

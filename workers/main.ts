@@ -2,6 +2,7 @@ import { openProvider } from "../docker/catalog.ts";
 import { loadConfig } from "../platform/config.ts";
 import { openLog } from "../platform/log.ts";
 import { onShutdown } from "../platform/shutdown.ts";
+import { providerOptions } from "./provider-options.ts";
 import { startWorker } from "./worker.ts";
 
 /** A worker process. The Redis to join comes in POLYGYM_REDIS_URL; `polygym up` sets it. */
@@ -11,8 +12,7 @@ if (config.redisUrl === null) {
   log.fatal("POLYGYM_REDIS_URL is not set: start workers with `polygym up` or `polygym worker --redis URL`");
   process.exit(2);
 }
-const { tier, home, dockerHost: engine, snapshotBytes } = config;
-const provider = await openProvider({ tier, home, engine, snapshotBytes, log });
+const provider = await openProvider({ ...providerOptions(config), log });
 const worker = await startWorker({ config, redisUrl: config.redisUrl, provider, log });
 onShutdown(log, async () => {
   await worker[Symbol.asyncDispose]();

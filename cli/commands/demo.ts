@@ -4,10 +4,11 @@ import { cheatsOf, isServed, type MatrixRow, selectRows } from "../catalog.ts";
 import type { Client } from "../client.ts";
 import type { CommandContext } from "../context.ts";
 import { cellState, type DemoReport, type DemoResult, demoReport, isAsExpected } from "../demo-report.ts";
-import { EXIT } from "../exit-codes.ts";
+import { CommandError, EXIT } from "../exit-codes.ts";
 import { loginLink } from "../login-link.ts";
 import type { Registry } from "../registry.ts";
 import { type FinishedRollout, type Rollout, runRollouts } from "../rollouts.ts";
+import { type SandboxOption, sandboxOption, sandboxOverrides } from "../sandbox-option.ts";
 import { openSession, type Session } from "../session.ts";
 import { type Terminal, table } from "../terminal.ts";
 import { stayUp } from "./up.ts";
@@ -18,7 +19,7 @@ const PARALLEL = 16;
 const SETTLE_DEADLINE_MS = 15_000;
 const SETTLE_LOOK_MS = 250;
 
-interface DemoOptions {
+interface DemoOptions extends SandboxOption {
   readonly once?: boolean;
 }
 
@@ -30,13 +31,20 @@ export function addDemo({ program, action }: Registry): void {
       "Runs the built-in tasks through every framework with the scripted policies gold (must pass), nothing and every known cheat (must not), shows what each verifier said, and stays up as a service.",
     )
     .option("--once", "end after the demo")
-    .action(action(demo));
+    .addOption(sandboxOption())
+    .action(action(demo, sandboxOverrides));
 }
 
 async function demo(context: CommandContext, options: DemoOptions): Promise<number> {
   const { terminal, signal } = context;
   const startedAt = performance.now();
   await using session = await openSession(context);
+  if (session.embedded === null && options.sandbox !== undefined)
+    throw new CommandError(
+      EXIT.usage,
+      `${session.url} is up already, with sandboxes of its own: --sandbox cannot change them`,
+      "stop it first, or leave --sandbox out",
+    );
   const rows = await selectRows(session.client, { tasks: "demo/*", frameworks: "*" });
   const rollouts = await planRollouts(session.client, rows);
   for (const line of unavailable(rows)) terminal.note(line);

@@ -4,9 +4,11 @@ import { openLog } from "../../platform/log.ts";
 import { checkRedis, connectRedis } from "../../platform/redis.ts";
 import { openPostgresStore } from "../../platform/store/postgres/open.ts";
 import type { CommandContext } from "../context.ts";
+import { chooseEngine, lookForEngine } from "../engine-choice.ts";
 import { EXIT } from "../exit-codes.ts";
 import type { Registry } from "../registry.ts";
 import { checkSandbox } from "../sandbox-check.ts";
+import { sandboxOption, sandboxOverrides } from "../sandbox-option.ts";
 import { table } from "../terminal.ts";
 
 /** One thing looked at. `missing` keeps the gym from working, `limited` makes some of it unavailable. */
@@ -23,7 +25,11 @@ const STORE_PATIENCE_MS = 2_000;
 const LEAST_FREE_BYTES = 2 * 1024 ** 3;
 
 export function addDoctor({ program, action }: Registry): void {
-  program.command("doctor").summary("what this machine offers and lacks, each with what to do").action(action(doctor));
+  program
+    .command("doctor")
+    .summary("what this machine offers and lacks, each with what to do")
+    .addOption(sandboxOption())
+    .action(action(doctor, sandboxOverrides));
 }
 
 async function doctor(context: CommandContext): Promise<number> {
@@ -35,6 +41,7 @@ async function doctor(context: CommandContext): Promise<number> {
     compiler(),
     python(),
     disk(context),
+    await engine(context),
     ...(await sandbox(context)),
   ];
   if (terminal.json) terminal.print(JSON.stringify({ findings }));
@@ -154,8 +161,17 @@ function disk({ config }: CommandContext): Finding {
     : { what: "disk", state: "limited", detail, advice: "free some, or set POLYGYM_HOME to a larger place" };
 }
 
-async function sandbox({ config, signal }: CommandContext): Promise<Finding[]> {
-  const report = await checkSandbox(config, signal);
+/** Without one, tier light goes on. */
+async function engine({ config }: CommandContext): Promise<Finding> {
+  const what = "container engine";
+  const choice = await lookForEngine(config);
+  if (choice.type !== "none") return { what, state: "good", detail: choice.detail, advice: "" };
+  const state = config.tier === "docker" ? "missing" : "limited";
+  return { what, state, detail: `${choice.detail}: tier docker is unavailable`, advice: choice.advice };
+}
+
+async function sandbox(context: CommandContext): Promise<Finding[]> {
+  const report = await checkedSandbox(context);
   if ("error" in report)
     return [
       { what: "sandbox", state: "missing", detail: report.error, advice: "see CONTRIBUTING.md on the sandbox helper" },
@@ -194,6 +210,16 @@ function imageBuilders(builders: readonly ("packages" | "engine")[]): Finding {
   }
   const advice = "run workers as root on Debian or Ubuntu, or start a container engine (POLYGYM_DOCKER_HOST)";
   return { what, state: "limited", detail: "none can be built", advice };
+}
+
+/** By the engine that a service would use. */
+async function checkedSandbox({ config, terminal, signal }: CommandContext): ReturnType<typeof checkSandbox> {
+  try {
+    await using chosen = await chooseEngine(config, terminal.note);
+    return await checkSandbox(chosen.config, signal);
+  } catch (error) {
+    return { error: error instanceof Error ? error.message : String(error) };
+  }
 }
 
 function firstLine(command: string, ...args: string[]): string | null {

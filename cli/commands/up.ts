@@ -5,10 +5,11 @@ import { CommandError, EXIT } from "../exit-codes.ts";
 import { loginLink } from "../login-link.ts";
 import { type Registry, wholeNumber } from "../registry.ts";
 import { warnOfMissingLimits } from "../sandbox-check.ts";
+import { type SandboxOption, sandboxOption, sandboxOverrides } from "../sandbox-option.ts";
 import { type RunningService, startService, tokenOf } from "../service.ts";
 import { readServiceFile } from "../service-file.ts";
 
-interface UpOptions {
+interface UpOptions extends SandboxOption {
   readonly port?: number;
   readonly host?: string;
   readonly workers?: number;
@@ -26,10 +27,12 @@ export function addUp({ program, action }: Registry): void {
     .option("--port <number>", "[7400]", wholeNumber(0, 65_535))
     .option("--host <address>", "[127.0.0.1]")
     .option("--workers <n>", "worker processes [one per core]", wholeNumber(1, 256))
+    .addOption(sandboxOption())
     .option("--redis <url>", "redis://, rediss:// or unix:///path [a private server]")
     .option("--store <url>", "postgres://user:password@host/database, for many hosts [files in the home folder]")
     .action(
-      action(up, ({ port, host, workers, redis, store }: UpOptions) => ({
+      action(up, ({ port, host, workers, redis, store, sandbox }: UpOptions) => ({
+        ...sandboxOverrides({ sandbox }),
         port,
         host,
         workers,

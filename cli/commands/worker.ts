@@ -5,9 +5,10 @@ import type { CommandContext } from "../context.ts";
 import { CommandError, EXIT } from "../exit-codes.ts";
 import { runNodeScript } from "../node-script.ts";
 import type { Registry } from "../registry.ts";
+import { type SandboxOption, sandboxOption, sandboxOverrides } from "../sandbox-option.ts";
 import { addDrain } from "./drain.ts";
 
-interface WorkerOptions {
+interface WorkerOptions extends SandboxOption {
   readonly redis?: string;
   readonly store?: string;
 }
@@ -22,7 +23,14 @@ export function addWorker(registry: Registry): void {
     )
     .option("--redis <url>", "the service's Redis [POLYGYM_REDIS_URL]")
     .option("--store <url>", "the service's postgres:// [POLYGYM_STORE, which hides a password from ps; else its home]")
-    .action(action(worker, ({ redis, store }: WorkerOptions) => ({ redisUrl: redis, storeUrl: store })));
+    .addOption(sandboxOption())
+    .action(
+      action(worker, ({ redis, store, sandbox }: WorkerOptions) => ({
+        ...sandboxOverrides({ sandbox }),
+        redisUrl: redis,
+        storeUrl: store,
+      })),
+    );
   addDrain(command, registry);
 }
 

@@ -108,7 +108,7 @@ export interface ContainerFields {
   /** Folders that the image declares as volumes: they would be without a quota. */
   readonly volumes: readonly string[];
   /** E.g. "runsc". (Default: the engine's) */
-  readonly runtime?: string | undefined;
+  readonly runtime?: string | null | undefined;
 }
 
 /** Paths that can be written in a container of this image. */
@@ -155,7 +155,7 @@ type HostConfig = Docker.HostConfig & { readonly CgroupnsMode: "private" };
 function hostConfig(fields: ContainerFields): HostConfig {
   const { limits } = fields;
   return {
-    ...(fields.runtime === undefined ? {} : { Runtime: fields.runtime }),
+    ...(fields.runtime ? { Runtime: fields.runtime } : {}),
     CapDrop: ["ALL"],
     CapAdd: AGENT_CAPABILITIES,
     SecurityOpt: ["no-new-privileges", `seccomp=${seccompProfile()}`],

@@ -1,7 +1,6 @@
-import { randomBytes } from "node:crypto";
 import type Docker from "dockerode";
-import { type Engine, statusOf } from "../engine.ts";
-import { labelsOf, removeContainer } from "./owners.ts";
+import type { Engine } from "../engine.ts";
+import { seesFile } from "./file-probe.ts";
 
 /** A folder of this machine that containers see, read-only. */
 export interface HostFolder {
@@ -58,32 +57,10 @@ export interface FolderProbe {
 }
 
 /**
- * Whether the engine gives each container overlays of its own, by a container that is made and never started. One of
- * another make may know no such volumes, and one in a container may not be allowed to mount them.
+ * Whether the engine gives each container overlays of its own. One of another make may know no such volumes, and one in a
+ * container may not be allowed to mount them.
  */
-export async function probeFolderMounts(
-  engine: Engine,
-  { image, labels, host, file }: FolderProbe,
-): Promise<FolderMounts> {
-  const name = `polygym-probe-${randomBytes(6).toString("hex")}`;
-  const options: Docker.ContainerCreateOptions = {
-    name,
-    Image: image,
-    Entrypoint: ["/polygym"],
-    Labels: { ...labels },
-    NetworkDisabled: true,
-    HostConfig: { Mounts: overlayVolumes({ ...host, mounts: "own" }, labelsOf(name, labels)) },
-  };
-  try {
-    const container = await engine.call("try own folders", (docker) => docker.createContainer(options));
-    try {
-      await engine.call("look into own folders", () => container.infoArchive({ path: file }));
-      return "own";
-    } finally {
-      await removeContainer(engine, container, name);
-    }
-  } catch (error) {
-    if (statusOf(error) === null) throw error; // no answer says nothing about mounts
-    return "shared";
-  }
+export async function probeFolderMounts(engine: Engine, { host, ...probe }: FolderProbe): Promise<FolderMounts> {
+  const mounts = (labels: Record<string, string>) => ({ Mounts: overlayVolumes({ ...host, mounts: "own" }, labels) });
+  return (await seesFile({ engine, mounts, ...probe })) ? "own" : "shared";
 }

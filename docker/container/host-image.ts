@@ -3,7 +3,6 @@ import { join } from "node:path";
 import { Readable } from "node:stream";
 import { text } from "node:stream/consumers";
 import { type Pack, pack } from "tar-stream";
-import { GymError } from "../../core/errors.ts";
 import { type Engine, statusOf } from "../engine.ts";
 import { hostImage } from "../image-host.ts";
 import type { ImageDefinition, ImageMount } from "../light/image.ts";
@@ -25,11 +24,9 @@ export interface HostImagePlace {
 /**
  * Image `host` for containers: the synthesised root as an image of the engine, with the machine's system folders mounted
  * over it read-only. Covers: files that others may not read stay unreadable, because commands have an id of their own and
- * no capability; where the engine can, each container has overlays of its own, so that locks on files end at it. Does not
- * cover: engines on another machine.
+ * no capability; where the engine can, each container has overlays of its own, so that locks on files end at it.
  */
 export async function hostContainerImage({ engine, home, folder, labels }: HostImagePlace): Promise<ContainerImage> {
-  if (!engine.local) throw new GymError("sandbox_unavailable", "image host needs an engine on this machine");
   const image = await hostImage({ home });
   const tag = image.skeleton.slice(image.skeleton.lastIndexOf("/") + 1);
   const reference = await importSkeleton(engine, image, tag);

@@ -9,16 +9,21 @@ export interface OpenContainersOptions {
   /** The native program, as an absolute path that the engine sees, too. */
   readonly binary: string;
   readonly log: ProviderLog;
-  /** `unix:///path` or `tcp://host:port`. (Default: DOCKER_HOST, else the usual socket) */
+  /** `unix:///path` or `tcp://host:port`. (Default: /var/run/docker.sock) */
   readonly engine?: string | null;
+  /** Folder with ca.pem, cert.pem and key.pem. (Default: null) */
+  readonly certificates?: string | null;
   readonly warm?: number;
-  readonly runtime?: string;
+  readonly runtime?: string | null;
+  /** Bound of the engine's calls. (Default: 30,000) */
+  readonly callMs?: number;
 }
 
 /** Opens the docker tier. The engine need not run yet: each call then fails typed, until it does. */
 export async function openContainers(options: OpenContainersOptions): Promise<ContainerProvider> {
-  const { engine: host = null, ...rest } = options;
-  const provider = new ContainerProvider({ ...rest, engine: new Engine(host), runFolder: await ownFolder() });
+  const { engine: host = null, certificates, callMs, ...rest } = options;
+  const engine = new Engine(host, { certificates, ...(callMs === undefined ? {} : { callMs }) });
+  const provider = new ContainerProvider({ ...rest, engine, runFolder: await ownFolder() });
   try {
     await provider.reap();
   } catch (error) {

@@ -51,7 +51,7 @@ export interface ContainerProviderOptions {
   /** Containers kept warm per image and limits. (Default: 1) */
   readonly warm?: number;
   /** Of the engine, e.g. "runsc". (Default: the engine's own) */
-  readonly runtime?: string;
+  readonly runtime?: string | null;
 }
 
 /**
@@ -76,8 +76,8 @@ export class ContainerProvider implements SandboxProvider {
 
   constructor(options: ContainerProviderOptions) {
     this.#options = options;
-    const { engine, home, runFolder, log } = options;
-    this.#images = new ImageTable({ engine, home, folder: runFolder, labels: ownLabels(home) });
+    const { engine, home, runFolder, log, runtime = null } = options;
+    this.#images = new ImageTable({ engine, home, folder: runFolder, labels: ownLabels(home), runtime });
     this.#snapshots = new ContainerSnapshots(runFolder);
     // Starting costs the engine, which may be on another machine: this one's load says nothing about it.
     const pool = { size: options.warm ?? 1, kinds: WARM_KINDS, after: 1, saturated: () => false };

@@ -45,6 +45,7 @@ const PROBES = [
   },
 ];
 
+const OPEN_ENGINE = "the engine itself: whoever reaches its port is root on its machine";
 const OWN_FILES = "file locks and change notices of its own";
 
 export interface SelfCheckFields {
@@ -78,6 +79,8 @@ export async function containerSelfCheck({ engine, mounts, open }: SelfCheckFiel
       what: OWN_FILES,
       advice: "use images of the engine, or an engine whose driver local mounts overlays",
     });
+  if (engine.transport === "tcp")
+    missing.push({ what: OPEN_ENGINE, advice: "let it listen with --tlsverify, and set POLYGYM_DOCKER_CERTIFICATES" });
   const old = await oldRunc(engine);
   if (old) missing.push(old);
   await using sandbox = await open();

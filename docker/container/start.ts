@@ -26,7 +26,7 @@ export interface StartFields {
   /** Holds one folder per container, short enough for a socket's path. */
   readonly runFolder: string;
   readonly binary: string;
-  readonly runtime?: string | undefined;
+  readonly runtime?: string | null | undefined;
 }
 
 /** A running container with the connection to its agent. Whoever has it removes it. */

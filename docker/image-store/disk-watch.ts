@@ -15,7 +15,7 @@ export interface DiskWatch extends AsyncDisposable {
 /** An engine elsewhere is not watched: only the size of the finished image is looked at then. */
 export async function watchDisk(engine: Engine, mostBytes: number): Promise<DiskWatch> {
   const controller = new AbortController();
-  const folder = engine.local ? await dataFolder(engine) : null;
+  const folder = engine.transport === "socket" ? await dataFolder(engine) : null;
   const before = folder === null ? null : await freeBytes(folder);
   if (folder === null || before === null)
     return { full: controller.signal, [Symbol.asyncDispose]: async () => undefined };

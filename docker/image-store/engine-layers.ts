@@ -42,7 +42,7 @@ export async function pinEngineImage(engine: Engine, request: PinRequest): Promi
     await engine.call(`look for image ${reference}`, (docker) => docker.getImage(reference).inspect()),
   );
   const pin = await pinContainer(engine, found.Id);
-  const lowers = await mountable(engine, found, request);
+  const lowers = await mountable(found, request);
   const layers = await Promise.all(
     lowers.map(async (path) => ({ path, bytes: request.known.get(path) ?? (await folderBytes(path)) })),
   );
@@ -51,13 +51,12 @@ export async function pinEngineImage(engine: Engine, request: PinRequest): Promi
   return { ...head, layers, path: env ?? SYSTEM_PATH, runtimes: {}, pin };
 }
 
-async function mountable(engine: Engine, found: z.infer<typeof Inspected>, request: PinRequest): Promise<string[]> {
+async function mountable(found: z.infer<typeof Inspected>, request: PinRequest): Promise<string[]> {
   const { Name: driver, Data: data } = found.GraphDriver;
   const why = (text: string): string[] => {
     if (request.engineOnly) return [];
     throw new GymError("image_failed", `the layers of ${request.reference} cannot be mounted: ${text}`);
   };
-  if (!engine.local) return why("the engine is on another machine; use tier docker");
   if (!driver.startsWith("overlay") || !data?.UpperDir) return why(`its storage is ${driver}; use tier docker`);
   const lowers = [data.UpperDir, ...(data.LowerDir ?? "").split(":").filter((path) => path !== "")];
   if (lowers.length > MOST_LAYERS) return why(`they are ${lowers.length}, at most ${MOST_LAYERS}; flatten it`);

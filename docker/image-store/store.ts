@@ -26,6 +26,8 @@ export interface ImageStoreOptions {
   readonly tier: string;
   /** Of the engine; null: the usual one. */
   readonly dockerHost: string | null;
+  /** For an engine over TLS. */
+  readonly dockerCertificates?: string | null;
 }
 
 /** What an image is made from; `definition` null: somebody else makes it, e.g. the machine itself. */
@@ -51,7 +53,7 @@ export class ImageStore {
     this.#options = options;
     this.id = id;
     this.#own = own;
-    this.#engine = new Engine(options.dockerHost);
+    this.#engine = new Engine(options.dockerHost, { certificates: options.dockerCertificates ?? null });
   }
 
   static async open(options: ImageStoreOptions): Promise<ImageStore> {

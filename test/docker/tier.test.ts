@@ -28,11 +28,20 @@ afterEach(async () => {
   await Promise.all(opened.splice(0).map((provider) => provider.close()));
 });
 
-async function openTier(engine: string, warm: number): Promise<ContainerProvider> {
-  const provider = await openContainers({ home, binary: await buildLight(home), log: silentLog, engine, warm });
+interface TierOptions {
+  readonly warm: number;
+  readonly callMs?: number;
+  readonly runtime?: string;
+}
+
+async function openTier(engine: string, options: TierOptions): Promise<ContainerProvider> {
+  const provider = await openContainers({ home, binary: await buildLight(home), log: silentLog, engine, ...options });
   opened.push(provider);
   return provider;
 }
+
+const openAndClose = async (provider: SandboxProvider): Promise<void> =>
+  (await provider.open({ image: "host", owner: "test" })).close();
 
 const names = (engine: TestEngine): Promise<string[]> =>
   new Engine(engine.address).call("list", async (docker) =>
@@ -40,7 +49,7 @@ const names = (engine: TestEngine): Promise<string[]> =>
   );
 
 test("says in a typed error where no engine answers, and soon without asking", async () => {
-  const provider = await openTier("unix:///run/polygym-no-engine.sock", 0);
+  const provider = await openTier("unix:///run/polygym-no-engine.sock", { warm: 0 });
   const request = { image: "host", owner: "test" };
   for (let i = 0; i < 3; i++) expect(await codeOf(provider.open(request))).toBe("sandbox_unavailable");
   await expect(provider.open(request)).rejects.toThrow(/was not tried/);
@@ -49,7 +58,7 @@ test("says in a typed error where no engine answers, and soon without asking", a
 
 await withEngine("tier docker", (engine) => {
   test("hands out a container that waited, once, and fills its place", async () => {
-    const provider = await openTier(engine.address, 1);
+    const provider = await openTier(engine.address, { warm: 1 });
     const first = await provider.open({ image: "host", owner: "test" });
     await provider.settled();
     const started = performance.now();
@@ -63,7 +72,7 @@ await withEngine("tier docker", (engine) => {
   });
 
   test("does not hand out a container that was killed while it waited", async () => {
-    const provider = await openTier(engine.address, 1);
+    const provider = await openTier(engine.address, { warm: 1 });
     const before = await provider.open({ image: "host", owner: "test" });
     await provider.settled();
     const waiting = (await names(engine)).filter((name) => !before.id.endsWith(name));
@@ -75,7 +84,7 @@ await withEngine("tier docker", (engine) => {
   });
 
   test("reports a container that somebody else removed as lost", async () => {
-    const provider = await openTier(engine.address, 0);
+    const provider = await openTier(engine.address, { warm: 0 });
     const sandbox = await provider.open({ image: "host", owner: "test" });
     const running = codeOf(sandbox.exec({ argv: ["sleep", "60"], timeoutMs: 60_000 }));
     const [name = ""] = await names(engine);
@@ -106,7 +115,7 @@ await withEngine("tier docker", (engine) => {
   });
 
   test("leaves nothing on the machine when it closes", async () => {
-    const provider = await openTier(engine.address, 2);
+    const provider = await openTier(engine.address, { warm: 2 });
     const base = await (await provider.open({ image: "host", owner: "test" })).freeze();
     await provider.fork(base, 2, { owner: "test" });
     await provider.close();
@@ -117,7 +126,7 @@ await withEngine("tier docker", (engine) => {
 
   test("opens an image of the engine with its files, variables and volumes under a quota", async () => {
     await importImage(engine, "polygym/tiny", ["ENV GREETING=hello", "VOLUME /data", "WORKDIR /proc/self/fd/7"]);
-    const provider = await openTier(engine.address, 1);
+    const provider = await openTier(engine.address, { warm: 1 });
     await using sandbox = await provider.open({ image: "tiny", owner: "test" });
     const read = await sandbox.read("/workspace/src/a.txt");
     expect(read.ok && decode(read.value)).toBe("from the image");
@@ -131,7 +140,7 @@ await withEngine("tier docker", (engine) => {
   });
 
   test("gives each container system folders of its own, and says where an engine cannot", async () => {
-    const provider = await openTier(engine.address, 0);
+    const provider = await openTier(engine.address, { warm: 0 });
     const sandbox = await provider.open({ image: "host", owner: "test" });
     const table = await sandbox.exec({ argv: ["grep", " /usr ", "/proc/self/mountinfo"], timeoutMs: 5_000 });
     expect(decode(table.stdout)).toContain(" - overlay overlay ro,lowerdir=/usr:");
@@ -139,7 +148,8 @@ await withEngine("tier docker", (engine) => {
     expect((await provider.selfCheck()).enforced).toContain("file locks and change notices of its own");
     const docker = new Engine(engine.address);
     expect(await docker.call("list", async (api) => (await api.listVolumes()).Volumes ?? [])).toEqual([]);
-    const { Id: image } = await docker.call("look", (api) => api.getImage("polygym/tiny").inspect());
+    await importImage(engine, "polygym/own", []);
+    const { Id: image } = await docker.call("look", (api) => api.getImage("polygym/own").inspect());
     const folders = [{ source: "/usr/bin", target: "/data" }];
     const probe = (empty: string) =>
       probeFolderMounts(docker, { image, labels: {}, host: { folders, empty }, file: "/data/env" });
@@ -149,13 +159,48 @@ await withEngine("tier docker", (engine) => {
   });
 
   test("names an image that is not there, and never pulls", async () => {
-    const provider = await openTier(engine.address, 0);
+    const provider = await openTier(engine.address, { warm: 0 });
     await expect(provider.open({ image: "absent", owner: "test" })).rejects.toThrow(/no image absent/);
     await expect(provider.open({ image: "../x y", owner: "test" })).rejects.toThrow(/not an image's name/);
   });
 
+  test("an engine that hangs costs a bounded time and a typed error, and the light tier nothing", async () => {
+    const provider = await openTier(engine.address, { warm: 0, callMs: 2_000 });
+    const light = await openProvider({ tier: "light", home });
+    opened.push(light);
+    const held = await provider.open({ image: "host", owner: "test" });
+    engine.signal("SIGSTOP");
+    try {
+      const asked = performance.now();
+      const opening = codeOf(provider.open({ image: "host", owner: "test" }));
+      const running = held.exec({ argv: ["echo", "on"], timeoutMs: 5_000 });
+      await using other = await light.open({ image: "host", owner: "test" });
+      expect((await other.exec({ argv: ["true"], timeoutMs: 5_000 })).exitCode).toBe(0);
+      expect(decode((await running).stdout)).toBe("on\n");
+      expect(performance.now() - asked).toBeLessThan(2_000);
+      expect(await opening).toBe("sandbox_unavailable");
+      for (let i = 0; i < 2; i++)
+        expect(await codeOf(provider.open({ image: "host", owner: "test" }))).toBe("sandbox_unavailable");
+      await expect(provider.open({ image: "host", owner: "test" })).rejects.toThrow(/was not tried/);
+      await held.close().catch(() => undefined); // its container is removed later
+    } finally {
+      engine.signal("SIGCONT");
+    }
+    await until("a sandbox opens", async () => (await codeOf(openAndClose(provider))) === "none", 20_000);
+    await provider.reap();
+    await until("nothing is left", async () => (await names(engine)).length === 0, 20_000);
+  });
+
+  test("names a runtime that the engine has not, and what to do", async () => {
+    const provider = await openTier(engine.address, { warm: 0, runtime: "runfast" });
+    await expect(provider.open({ image: "host", owner: "test" })).rejects.toThrow(
+      /no runtime runfast, it has .*runc.*: add it to "runtimes".*POLYGYM_DOCKER_RUNTIME/,
+    );
+    expect((await provider.selfCheck()).missing[0]?.what).toContain("no runtime runfast");
+  });
+
   test("works again when a stopped engine is back", async () => {
-    const provider = await openTier(engine.address, 0);
+    const provider = await openTier(engine.address, { warm: 0 });
     await (await provider.open({ image: "host", owner: "test" })).close();
     await engine.end();
     expect(await codeOf(provider.open({ image: "host", owner: "test" }))).toBe("sandbox_unavailable");

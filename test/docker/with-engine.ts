@@ -2,8 +2,12 @@ import { afterAll, describe, expect, test } from "vitest";
 import { startEngine, type TestEngine } from "../engine.ts";
 
 /** Declares tests that need an engine; where there can be none, one skipped test says why. */
-export async function withEngine(name: string, declare: (engine: TestEngine) => void): Promise<void> {
-  const started = await startEngine();
+export async function withEngine(
+  name: string,
+  declare: (engine: TestEngine) => void,
+  flags: readonly string[] = [],
+): Promise<void> {
+  const started = await startEngine(flags);
   if (started.engine) {
     const { engine } = started;
     afterAll(() => engine.stop());
