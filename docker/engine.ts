@@ -8,6 +8,8 @@ import { CircuitBreaker } from "./circuit-breaker.ts";
 /** Bound of an engine call that has none of its own. Creating and starting take 0.2 s; a loaded engine takes seconds. */
 const CALL_MS = 30_000;
 
+/** Of what an engine said: some repeat the whole request. */
+const SAID_KEPT = 500;
 const USUAL_SOCKET = "/var/run/docker.sock";
 
 const Answer = z.object({ statusCode: z.int(), reason: z.string().optional(), message: z.string().optional() });
@@ -70,6 +72,10 @@ export class Engine {
       this.#breaker.succeed();
       return result;
     } catch (error) {
+      if (error instanceof GymError) {
+        this.#breaker.succeed(); // it answered; what was made of the answer went wrong
+        throw error;
+      }
       const answer = Answer.safeParse(error);
       if (answer.success) this.#breaker.succeed();
       else this.#breaker.fail();
@@ -85,7 +91,7 @@ export class Engine {
   }
 
   #failure(what: string, cause: unknown, answered: boolean): GymError {
-    const text = cause instanceof Error ? cause.message.trim() : String(cause);
+    const text = (cause instanceof Error ? cause.message.trim() : String(cause)).slice(0, SAID_KEPT);
     if (answered) return new GymError("sandbox_unavailable", `the engine refused to ${what}: ${text}`, { cause });
     const advice = /certificate|SSL|TLS|issuer/i.test(text)
       ? "check POLYGYM_DOCKER_CERTIFICATES: ca.pem has to be of the engine's issuer, cert.pem and key.pem of ours"

@@ -2,6 +2,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import type Docker from "dockerode";
 import type { SandboxLimits } from "../../core/sandbox.ts";
+import type { EngineTraits } from "./engine-needs.ts";
 import { bindMounts, type HostFolders, overlayVolumes } from "./folder-mounts.ts";
 import { labelsOf } from "./owners.ts";
 
@@ -26,6 +27,8 @@ const WRITABLE = [
 /** What the agent, small commands and the kernel need beside the files. */
 const RESERVE = 64 * 1024 * 1024;
 const MIB = 1024 * 1024;
+/** Of one user on the machine; how many one container has is PidsLimit. */
+const MOST_PROCESSES = 30_000;
 const seccompFile = join(import.meta.dirname, "seccomp.json");
 
 /** What tells about the machine or its other sandboxes reads as empty: the engine's own list and ours. */
@@ -95,6 +98,7 @@ export interface ContainerFields {
   readonly cpuset: string;
   /** User and group of commands; unique, since some allowances of the kernel are per user. */
   readonly commandId: number;
+  readonly traits: EngineTraits;
   /** The native program on this machine. */
   readonly binary: string;
   /** Folder with the socket, on this machine. */
@@ -133,7 +137,10 @@ export function containerOptions(fields: ContainerFields): Docker.ContainerCreat
   return {
     name: fields.name,
     Image: fields.image,
-    Entrypoint: [`${AGENT_FOLDER}/agent`, "container", `${AGENT_FOLDER}/socket/agent.sock`, String(fields.commandId)],
+    Entrypoint: [
+      ...[`${AGENT_FOLDER}/agent`, "container", `${AGENT_FOLDER}/socket/agent.sock`, String(fields.commandId)],
+      ...(fields.traits.memoryFolders === "plain" ? writableRoots(fields.volumes) : []),
+    ],
     Cmd: [],
     User: "0:0",
     Hostname: "sandbox",
@@ -158,7 +165,7 @@ function hostConfig(fields: ContainerFields): HostConfig {
     ...(fields.runtime ? { Runtime: fields.runtime } : {}),
     CapDrop: ["ALL"],
     CapAdd: AGENT_CAPABILITIES,
-    SecurityOpt: ["no-new-privileges", `seccomp=${seccompProfile()}`],
+    SecurityOpt: ["no-new-privileges", `seccomp=${fields.traits.seccomp === "file" ? seccompFile : seccompProfile()}`],
     Privileged: false,
     NetworkMode: "none",
     IpcMode: "private",
@@ -194,18 +201,24 @@ function ulimits(): { Name: string; Soft: number; Hard: number }[] {
     { Name: "core", Soft: 0, Hard: 0 },
     { Name: "nofile", Soft: 1024, Hard: 4096 },
     { Name: "msgqueue", Soft: 819_200, Hard: 819_200 },
+    // Else Podman asks for more than this machine may give; agents of all containers count together.
+    { Name: "nproc", Soft: MOST_PROCESSES, Hard: MOST_PROCESSES },
   ];
 }
 
 function memoryFolders(fields: ContainerFields): Record<string, string> {
-  const { limits, commandId } = fields;
+  const { limits, commandId, traits } = fields;
+  const plain = traits.memoryFolders === "plain";
   const options = (bytes: number, inodes: number, mode: string): string =>
-    `rw,exec,nosuid,nodev,size=${Math.floor(bytes)},nr_inodes=${Math.floor(inodes)},mode=${mode},uid=${commandId},gid=${commandId}`;
+    plain
+      ? `rw,exec,nosuid,nodev,notmpcopyup,size=${Math.floor(bytes)},mode=1777`
+      : `rw,exec,nosuid,nodev,size=${Math.floor(bytes)},nr_inodes=${Math.floor(inodes)},mode=${mode},uid=${commandId},gid=${commandId}`;
   const folders: Record<string, string> = {};
   for (const path of fields.volumes) folders[path] = options(limits.diskBytes / 16, inodesOf(limits, 1), "755");
   for (const { path, share, mode } of WRITABLE)
     folders[path] = options((limits.diskBytes * share) / 16, inodesOf(limits, share), mode);
-  for (const path of fields.hidden) folders[path] = "ro,nosuid,nodev,noexec,size=4k,nr_inodes=2,mode=555";
+  for (const path of fields.hidden)
+    folders[path] = `ro,nosuid,nodev,noexec,size=4k,${plain ? "" : "nr_inodes=2,"}mode=555`;
   return folders;
 }
 

@@ -17,6 +17,8 @@ const imageName = /^[a-z0-9][\w.:/@-]{0,254}$/i;
 const DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 /** Of what an image holds in folders that can be written, e.g. a checkout in /workspace. */
 const MOST_SEED = 1024 * 1024 * 1024;
+/** For that much, from a slow disk; an engine that stops in the middle holds nobody up for longer. */
+const READ_MS = 10 * 60_000;
 
 const Inspected = z.object({
   Id: Digest,
@@ -101,8 +103,7 @@ async function copySeed(
   const writer = new ArchiveWriter(path, MOST_SEED);
   try {
     for (const root of source.roots) {
-      const stream = await archiveOf(options.engine, container, root);
-      if (stream) await appendTar(stream, root, writer);
+      await readFrom(options.engine, { container, path: root }, (stream) => appendTar(stream, root, writer));
     }
   } catch (error) {
     await writer.abandon();
@@ -111,13 +112,21 @@ async function copySeed(
   return writer.finish();
 }
 
-async function archiveOf(
+interface Place {
+  readonly container: Docker.Container;
+  readonly path: string;
+}
+
+/** Null when nothing is there. */
+async function readFrom<T>(
   engine: Engine,
-  container: Docker.Container,
-  path: string,
-): Promise<NodeJS.ReadableStream | null> {
+  { container, path }: Place,
+  read: (stream: NodeJS.ReadableStream) => Promise<T>,
+): Promise<T | null> {
+  const take = async (signal: AbortSignal): Promise<T> =>
+    read(await container.getArchive({ path, abortSignal: signal }));
   try {
-    return await engine.call(`read ${path} of an image`, () => container.getArchive({ path }));
+    return await engine.call(`read ${path} of an image`, (_docker, signal) => take(signal), READ_MS);
   } catch (error) {
     if (statusOf(error) === 404) return null;
     throw error;
@@ -125,6 +134,5 @@ async function archiveOf(
 }
 
 async function readSmall(engine: Engine, container: Docker.Container, path: string): Promise<string | null> {
-  const stream = await archiveOf(engine, container, path);
-  return stream ? await smallFile(stream) : null;
+  return await readFrom(engine, { container, path }, smallFile);
 }

@@ -1,17 +1,23 @@
 import { randomBytes } from "node:crypto";
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
-import { Readable } from "node:stream";
-import { text } from "node:stream/consumers";
 import { pack } from "tar-stream";
 import * as z from "zod";
 import { GymError } from "../../core/errors.ts";
 import type { Engine } from "../engine.ts";
 import { seesFile } from "./file-probe.ts";
+import { importImage } from "./import-image.ts";
 
-const EMPTY_IMAGE = "polygym/empty";
-
+const Version = z.object({ Components: z.array(z.object({ Name: z.string() })).nullish() });
 const Info = z.object({ Runtimes: z.record(z.string(), z.unknown()).nullish() });
+
+/** What engines do differently. */
+export interface EngineTraits {
+  /** Whether the list of kernel calls is handed over itself, or as a file on the engine's machine. */
+  readonly seccomp: "inline" | "file";
+  /** Memory file systems with owner and a bound of files, or with a size alone. */
+  readonly memoryFolders: "full" | "plain";
+}
 
 export interface EngineNeeds {
   readonly engine: Engine;
@@ -22,15 +28,36 @@ export interface EngineNeeds {
   readonly runtime: string | null;
 }
 
-/** Rejects, with what to do, when this engine cannot make our sandboxes. */
-export async function checkNeeds({ engine, folder, labels, runtime }: EngineNeeds): Promise<void> {
+/** Looks once whether an engine can make our sandboxes, and how. */
+export class EngineCheck {
+  readonly #needs: EngineNeeds;
+  #traits: Promise<EngineTraits> | null = null;
+
+  constructor(needs: EngineNeeds) {
+    this.#needs = needs;
+  }
+
+  /** Rejects, with what to do, when the engine cannot; then the next call looks again. */
+  async traits(): Promise<EngineTraits> {
+    this.#traits ??= look(this.#needs);
+    this.#traits.catch(() => {
+      this.#traits = null;
+    });
+    return await this.#traits;
+  }
+}
+
+async function look({ engine, folder, labels, runtime }: EngineNeeds): Promise<EngineTraits> {
   if (runtime !== null) await needRuntime(engine, runtime);
-  if (engine.transport === "socket" || (await seesOurFiles(engine, folder, labels))) return;
-  throw new GymError(
-    "sandbox_unavailable",
-    `the engine at ${engine.address} is on another machine, and a container's first process and its socket are files of ` +
-      "this one: run a worker on that machine (POLYGYM_SANDBOX=docker polygym worker --redis URL --store URL)",
-  );
+  if (engine.transport !== "socket" && !(await seesOurFiles(engine, folder, labels)))
+    throw new GymError(
+      "sandbox_unavailable",
+      `the engine at ${engine.address} is on another machine, and a container's first process and its socket are files of ` +
+        "this one: run a worker on that machine (polygym worker --sandbox docker --redis URL --store URL)",
+    );
+  const { Components } = Version.parse(await engine.call("ask for its version", (docker) => docker.version()));
+  const podman = (Components ?? []).some(({ Name }) => Name.includes("Podman"));
+  return podman ? { seccomp: "file", memoryFolders: "plain" } : { seccomp: "inline", memoryFolders: "full" };
 }
 
 async function needRuntime(engine: Engine, runtime: string): Promise<void> {
@@ -53,16 +80,10 @@ async function seesOurFiles(
   const mark = randomBytes(9).toString("hex");
   const seen = join(folder, "seen");
   await mkdir(join(seen, mark), { recursive: true });
-  await importEmpty(engine);
-  const mounts = () => ({ Binds: [`${seen}:/seen:ro`] });
-  return await seesFile({ engine, image: EMPTY_IMAGE, labels, mounts, file: `/seen/${mark}` });
-}
-
-async function importEmpty(engine: Engine): Promise<void> {
   const archive = pack();
   archive.entry({ name: "seen/", type: "directory" });
   archive.finalize();
-  await engine.call("import an empty image", async (docker) => {
-    await text(await docker.importImage(Readable.from(archive), { repo: EMPTY_IMAGE, tag: "latest" }));
-  });
+  const image = await importImage(engine, archive, { repo: "polygym/empty", tag: "latest" });
+  const mounts = () => ({ Binds: [`${seen}:/seen:ro`] });
+  return await seesFile({ engine, image, labels, mounts, file: `/seen/${mark}` });
 }

@@ -1,13 +1,12 @@
 import { lstat, mkdir, readdir, readFile, readlink } from "node:fs/promises";
 import { join } from "node:path";
-import { Readable } from "node:stream";
-import { text } from "node:stream/consumers";
 import { type Pack, pack } from "tar-stream";
 import { type Engine, statusOf } from "../engine.ts";
 import { hostImage } from "../image-host.ts";
 import type { ImageDefinition, ImageMount } from "../light/image.ts";
 import { type HostFolder, probeFolderMounts } from "./folder-mounts.ts";
 import type { ContainerImage } from "./image.ts";
+import { importImage } from "./import-image.ts";
 
 /** A file that every Linux has below /usr. */
 const EVERYWHERE = "/usr/bin/env";
@@ -82,14 +81,8 @@ async function importSkeleton(engine: Engine, image: ImageDefinition, tag: strin
   if (known) return known.Id;
   const archive = pack();
   const packing = packFolder(archive, image.skeleton, "").then(() => archive.finalize());
-  await engine.call("import the host image", async (docker) => {
-    const [stream] = await Promise.all([
-      docker.importImage(Readable.from(archive), { repo: "polygym/skeleton", tag }),
-      packing,
-    ]);
-    await text(stream);
-  });
-  return (await engine.call("look for the host image", (docker) => docker.getImage(name).inspect())).Id;
+  const [id] = await Promise.all([importImage(engine, archive, { repo: "polygym/skeleton", tag }), packing]);
+  return id;
 }
 
 function missing(error: unknown): null {

@@ -1,7 +1,7 @@
 import type { ImageInfo } from "../../core/sandbox.ts";
 import type { Engine } from "../engine.ts";
 import { engineImage } from "./engine-image.ts";
-import { checkNeeds } from "./engine-needs.ts";
+import type { EngineCheck } from "./engine-needs.ts";
 import { hostContainerImage } from "./host-image.ts";
 import type { ContainerImage } from "./image.ts";
 
@@ -14,8 +14,7 @@ export interface ImageTableOptions {
   /** Where what is copied out of images lies. */
   readonly folder: string;
   readonly labels: Readonly<Record<string, string>>;
-  /** Null: the engine's own. */
-  readonly runtime: string | null;
+  readonly check: EngineCheck;
 }
 
 interface Known {
@@ -28,7 +27,6 @@ export class ImageTable {
   readonly #options: ImageTableOptions;
   readonly #known = new Map<string, Known>();
   readonly #byDigest = new Map<string, ContainerImage>();
-  #checked: Promise<void> | null = null;
   readonly #runtimes = new Map<string, Promise<ImageInfo["runtimes"]>>();
 
   constructor(options: ImageTableOptions) {
@@ -60,12 +58,8 @@ export class ImageTable {
   }
 
   async #look(name: string): Promise<ContainerImage> {
-    const { engine, home, folder, labels } = this.#options;
-    this.#checked ??= checkNeeds(this.#options);
-    this.#checked.catch(() => {
-      this.#checked = null;
-    });
-    await this.#checked;
+    const { engine, home, folder, labels, check } = this.#options;
+    await check.traits();
     if (name === "host") return await hostContainerImage({ engine, home, folder, labels });
     const image = await engineImage({ engine, name, folder, labels });
     const same = this.#byDigest.get(image.info.digest);

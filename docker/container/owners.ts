@@ -1,5 +1,6 @@
 import { readFileSync, readlinkSync } from "node:fs";
 import { hostname } from "node:os";
+import { setTimeout as delay } from "node:timers/promises";
 import type Docker from "dockerode";
 import { sha256 } from "../../core/ids.ts";
 import { type Engine, statusOf } from "../engine.ts";
@@ -9,6 +10,8 @@ const LABEL = "polygym";
 const PROCESS_LABEL = "polygym.process";
 const HOME_LABEL = "polygym.home";
 const CONTAINER_LABEL = "polygym.container";
+const MOST_TRIES = 20;
+const RETRY_MS = 100;
 const WITH_VOLUMES = { force: true, v: true };
 
 /** Labels of everything that this process makes. `home` keeps installations apart that share an engine. */
@@ -45,7 +48,19 @@ export async function reapContainers(engine: Engine, home: string, known: Readon
 
 /** Removes a container with its volumes, also when somebody else has removed it without them. Idempotent. */
 export async function removeContainer(engine: Engine, container: Docker.Container, name: string): Promise<void> {
-  const status = await tolerant(engine.call("remove a container", () => container.remove(WITH_VOLUMES)));
+  const remove = (): Promise<number | null> =>
+    tolerant(engine.call("remove a container", () => container.remove(WITH_VOLUMES)));
+  let status: number | null = null;
+  for (let tries = 1; ; tries += 1) {
+    try {
+      status = await remove();
+      break;
+    } catch (error) {
+      // Podman answers 500 while it notices that a container has ended.
+      if (statusOf(error) !== 500 || tries === MOST_TRIES) throw error;
+      await delay(RETRY_MS);
+    }
+  }
   if (status !== null) await removeVolumes(engine, [`${CONTAINER_LABEL}=${name}`], () => true);
 }
 

@@ -23,6 +23,7 @@ import { WarmPool } from "../warm-pool.ts";
 import { archiveDifference } from "./archive-difference.ts";
 import { type ArchiveFile, restoreFrom } from "./archive-file.ts";
 import { boundContainerLimits } from "./container-options.ts";
+import { EngineCheck } from "./engine-needs.ts";
 import type { ContainerImage } from "./image.ts";
 import { ImageTable } from "./images.ts";
 import { ownLabels, reapContainers } from "./owners.ts";
@@ -62,6 +63,7 @@ export class ContainerProvider implements SandboxProvider {
   readonly tier = "docker";
   readonly freezesInPlace = false;
   readonly #options: ContainerProviderOptions;
+  readonly #check: EngineCheck;
   readonly #images: ImageTable;
   readonly #snapshots: ContainerSnapshots;
   readonly #pool: WarmPool<OpenedContainer>;
@@ -77,7 +79,9 @@ export class ContainerProvider implements SandboxProvider {
   constructor(options: ContainerProviderOptions) {
     this.#options = options;
     const { engine, home, runFolder, log, runtime = null } = options;
-    this.#images = new ImageTable({ engine, home, folder: runFolder, labels: ownLabels(home), runtime });
+    const place = { engine, folder: runFolder, labels: ownLabels(home) };
+    this.#check = new EngineCheck({ ...place, runtime });
+    this.#images = new ImageTable({ ...place, home, check: this.#check });
     this.#snapshots = new ContainerSnapshots(runFolder);
     // Starting costs the engine, which may be on another machine: this one's load says nothing about it.
     const pool = { size: options.warm ?? 1, kinds: WARM_KINDS, after: 1, saturated: () => false };
@@ -151,6 +155,7 @@ export class ContainerProvider implements SandboxProvider {
       return await containerSelfCheck({
         engine: this.#options.engine,
         mounts: host?.mounts ?? "own",
+        traits: await this.#check.traits(),
         open: () => this.open({ image: "host", owner: "self-check" }),
       });
     } catch (error) {
@@ -217,6 +222,7 @@ export class ContainerProvider implements SandboxProvider {
         const container = await startContainer(engine, {
           ...{ name, image, binary, runFolder, runtime },
           labels: ownLabels(home),
+          traits: await this.#check.traits(),
           ...(await this.#cpus(number, limits)),
           commandId: this.#firstId + (number % ID_ROOM),
         });

@@ -1,6 +1,7 @@
 import * as z from "zod";
 import type { Sandbox, SelfCheck } from "../../core/sandbox.ts";
 import type { Engine } from "../engine.ts";
+import type { EngineTraits } from "./engine-needs.ts";
 import type { FolderMounts } from "./folder-mounts.ts";
 
 type Missing = SelfCheck["missing"][number];
@@ -20,13 +21,7 @@ const Components = z.object({
   Components: z.array(z.object({ Name: z.string(), Version: z.string() })).nullish(),
 });
 
-const ALWAYS = [
-  "read-only root file system",
-  "no network",
-  "no capabilities for commands",
-  "disk and inode quota",
-  "time-outs",
-];
+const ALWAYS = ["read-only root file system", "no network", "no capabilities for commands", "disk quota", "time-outs"];
 
 /** Each probe prints its name when the attack works. */
 const PROBES = [
@@ -46,17 +41,19 @@ const PROBES = [
 ];
 
 const OPEN_ENGINE = "the engine itself: whoever reaches its port is root on its machine";
+const FILE_COUNT = "number of files";
 const OWN_FILES = "file locks and change notices of its own";
 
 export interface SelfCheckFields {
   readonly engine: Engine;
   /** How its containers see this machine's folders. */
   readonly mounts: FolderMounts;
+  readonly traits: EngineTraits;
   open(): Promise<Sandbox>;
 }
 
 /** What the engine says it enforces, and what a sandbox of it shows when it tries. */
-export async function containerSelfCheck({ engine, mounts, open }: SelfCheckFields): Promise<SelfCheck> {
+export async function containerSelfCheck({ engine, mounts, traits, open }: SelfCheckFields): Promise<SelfCheck> {
   const info = Info.parse(await engine.call("ask the engine about itself", (docker) => docker.info()));
   const enforced = [...ALWAYS];
   const missing: Missing[] = [];
@@ -73,6 +70,9 @@ export async function containerSelfCheck({ engine, mounts, open }: SelfCheckFiel
     else missing.push({ what, advice: "mount the control groups for the engine, or use a kernel that has them" });
   }
   if (info.SecurityOptions?.some((option) => option.includes("userns"))) enforced.push("user namespace of the engine");
+  if (traits.memoryFolders === "full") enforced.push(FILE_COUNT);
+  else
+    missing.push({ what: FILE_COUNT, advice: "use Docker: memory and size still bound what Podman's sandboxes write" });
   if (mounts === "own") enforced.push(OWN_FILES);
   else
     missing.push({

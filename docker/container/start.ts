@@ -10,6 +10,7 @@ import { Payload } from "../light/frames.ts";
 import type { Warm } from "../warm-pool.ts";
 import { restoreFrom } from "./archive-file.ts";
 import { containerOptions } from "./container-options.ts";
+import type { EngineTraits } from "./engine-needs.ts";
 import type { ContainerImage } from "./image.ts";
 import { removeContainer } from "./owners.ts";
 
@@ -26,6 +27,7 @@ export interface StartFields {
   /** Holds one folder per container, short enough for a socket's path. */
   readonly runFolder: string;
   readonly binary: string;
+  readonly traits: EngineTraits;
   readonly runtime?: string | null | undefined;
 }
 

@@ -53,7 +53,8 @@ static int memory_events(void) {
   return fd >= 0 ? fd : open("/sys/fs/cgroup/memory.events", O_RDONLY | O_CLOEXEC);
 }
 
-/* light container SOCKET ID: ID is the user and group of commands. */
+/* light container SOCKET ID [FOLDER]...: ID is the user and group of commands. FOLDERs are memory file systems that the
+ * engine could not give to that id: commands may make files in them. Nothing of the image runs before. */
 int container_main(int argc, char **argv) {
   sigset_t all;
   long id = argc > 3 ? atol(argv[3]) : 0;
@@ -66,6 +67,8 @@ int container_main(int argc, char **argv) {
   agent.container = 1;
   agent.root_mode = 1;
   agent.command_id = (uid_t)id;
+  for (int i = 4; i < argc; i++)
+    if (chmod(argv[i], 01777) < 0) return 6;
   if (become_agent((uid_t)id) < 0) return 3;
   prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
   if (install_seccomp() < 0) return 4;
