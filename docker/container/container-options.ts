@@ -165,7 +165,11 @@ function hostConfig(fields: ContainerFields): HostConfig {
     ...(fields.runtime ? { Runtime: fields.runtime } : {}),
     CapDrop: ["ALL"],
     CapAdd: AGENT_CAPABILITIES,
-    SecurityOpt: ["no-new-privileges", `seccomp=${fields.traits.seccomp === "file" ? seccompFile : seccompProfile()}`],
+    SecurityOpt: [
+      "no-new-privileges",
+      ...(fields.traits.masks === "option" ? [`mask=${[...MASKED, ...MASKED_SYS].join(":")}`] : []),
+      `seccomp=${fields.traits.seccomp === "file" ? seccompFile : seccompProfile()}`,
+    ],
     Privileged: false,
     NetworkMode: "none",
     IpcMode: "private",

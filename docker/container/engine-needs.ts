@@ -15,6 +15,8 @@ const Info = z.object({ Runtimes: z.record(z.string(), z.unknown()).nullish() })
 export interface EngineTraits {
   /** Whether the list of kernel calls is handed over itself, or as a file on the engine's machine. */
   readonly seccomp: "inline" | "file";
+  /** Whether files of the kernel are masked by a list, or by an option that says the same. */
+  readonly masks: "list" | "option";
   /** Memory file systems with owner and a bound of files, or with a size alone. */
   readonly memoryFolders: "full" | "plain";
 }
@@ -57,7 +59,9 @@ async function look({ engine, folder, labels, runtime }: EngineNeeds): Promise<E
     );
   const { Components } = Version.parse(await engine.call("ask for its version", (docker) => docker.version()));
   const podman = (Components ?? []).some(({ Name }) => Name.includes("Podman"));
-  return podman ? { seccomp: "file", memoryFolders: "plain" } : { seccomp: "inline", memoryFolders: "full" };
+  return podman
+    ? { seccomp: "file", masks: "option", memoryFolders: "plain" }
+    : { seccomp: "inline", masks: "list", memoryFolders: "full" };
 }
 
 async function needRuntime(engine: Engine, runtime: string): Promise<void> {

@@ -4,7 +4,6 @@ import { afterAll, describe, expect, test } from "vitest";
 import { openProvider } from "../../docker/catalog.ts";
 import { startPodman } from "../podman.ts";
 import { sandboxBehaviours } from "./sandbox.ts";
-import { lightBehaviours } from "./sandbox-light.ts";
 import { runSuite } from "./sandbox-suite.ts";
 
 const home = join(import.meta.dirname, "../../.polygym/test");
@@ -16,7 +15,7 @@ if (started.engine) {
   afterAll(() => engine.stop());
   runSuite({
     name: "sandbox contract, docker over Podman",
-    behaviours: [...sandboxBehaviours, ...lightBehaviours],
+    behaviours: sandboxBehaviours,
     exceptions: {
       "answers no_space when the file quota is used up":
         "Podman's memory file systems take no bound of files; memory and size bound them",
