@@ -21,27 +21,19 @@ const count = z.coerce.number().int().min(1).max(4096);
 const gib = z.coerce.number().min(0).max(1_000_000);
 
 /** What can be set, by its name in `polygym.toml`; in the environment `POLYGYM_` and the name in capitals. */
+const text = z.string().min(1).nullable().default(null);
+
 const Settings = z.strictObject({
   host: z.string().min(1).default("127.0.0.1").describe("address the server listens on"),
   port: z.coerce.number().int().min(0).max(65_535).default(7400).describe("0: any free port"),
-  redis_url: z
-    .string()
-    .min(1)
-    .nullable()
-    .default(null)
-    .describe("redis://, rediss:// or unix:///path [a private server]"),
+  redis_url: text.describe("redis://, rediss:// or unix:///path [a private server]"),
   store: z
     .string()
     .regex(STORE_URL, STORE_HINT)
     .nullable()
     .default(null)
     .describe("postgres://user:password@host/database [files in the home folder, for one host]"),
-  blobs: z
-    .string()
-    .min(1)
-    .nullable()
-    .default(null)
-    .describe("folder that every host sees, for large blobs of a PostgreSQL store [in the database]"),
+  blobs: text.describe("folder that every host sees, for large blobs of a PostgreSQL store [in the database]"),
   workers: count.default(availableParallelism()).describe("worker processes [one per core]"),
   episodes_per_worker: count.default(256).describe("live episodes in one worker process"),
   verifiers_per_worker: count.default(2).describe("verifications at once in one worker process"),
@@ -70,18 +62,12 @@ const Settings = z.strictObject({
     .default(false)
     .describe("tasks reach the hosts that they declare, over a logged proxy; others reach nothing"),
   sandbox: z.enum(["light", "docker", "fake"]).default("light").describe("tier of the sandboxes"),
-  docker_host: z
-    .string()
-    .min(1)
-    .nullable()
-    .default(null)
-    .describe("unix:///path or tcp://host:port of the engine of tier docker [DOCKER_HOST, else /var/run/docker.sock]"),
-  docker_certificates: z
-    .string()
-    .min(1)
-    .nullable()
-    .default(null)
-    .describe("folder with ca.pem, cert.pem and key.pem, for an engine over TLS [DOCKER_CERT_PATH]"),
+  docker_host: text.describe(
+    "unix:///path or tcp://host:port of the engine of tier docker [DOCKER_HOST, else /var/run/docker.sock]",
+  ),
+  docker_certificates: text.describe(
+    "folder with ca.pem, cert.pem and key.pem, for an engine over TLS [DOCKER_CERT_PATH]",
+  ),
   docker_runtime: z
     .string()
     .regex(/^[\w.-]+$/)
