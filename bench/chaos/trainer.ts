@@ -71,7 +71,10 @@ export async function play(plan: Plan, options: PlayOptions): Promise<Played> {
       if (answered !== null && answered.answers?.seq === seq) {
         const said = String(answered.observations[0]?.messages[0]?.content ?? "");
         steps.set(seq, said);
-        if (said !== String(seq)) client.refusals.push(`step ${seq} answered ${JSON.stringify(said.slice(0, 200))}`);
+        // A limit that cuts a command off ends the episode with it.
+        const cut = answered.stop_reason !== null;
+        if (said !== String(seq) && !cut)
+          client.refusals.push(`step ${seq} answered ${JSON.stringify(said.slice(0, 200))}`);
       }
       last = answered;
     }

@@ -1,10 +1,11 @@
 import WebSocket from "ws";
+import type { EpisodeAnswer } from "../../../core/api.ts";
 import { loadConfig } from "../../../platform/config.ts";
 import { bashStep } from "../../actions.ts";
 import { eventually } from "../../gym.ts";
 import { type Fault, now, pause, type Scene, unexpected } from "../fault.ts";
 import { type Plan, play } from "../trainer.ts";
-import { httpWire, socketWire, type Wire } from "../wire.ts";
+import { type Call, httpWire, socketWire, type Wire } from "../wire.ts";
 import { FRAMEWORK, solutionOf, TASK } from "../workload.ts";
 
 /** Rows 12 to 15: clients that send twice, vanish, read nothing, or come all at once. */
@@ -155,17 +156,32 @@ const slowReader: Fault = {
     socket.pause();
     const command = `for i in 1 2 3 4 5 6; do head -c ${SLOW_BYTES / 6} /dev/zero | tr '\\0' x; sleep 0.3; done; echo`;
     const step = { seq: 1, action: bashStep(command) };
-    await wire.send({ op: "step", id: plan.id, body: step });
+    await insist(wire, { op: "step", id: plan.id, body: step }, ({ answers }) => answers?.seq === 1);
     const growth = (await serverMemory(scene)) - before;
     scene.figure("server_growth_mb", Math.round(growth / 2 ** 20));
     if (growth > SLOW_GROWTH_BYTES) unexpected(scene, "I7", `a slow reader cost the server ${growth} bytes`);
     socket.terminate();
-    const done = await wire.send({ op: "finish", id: plan.id, body: { seq: 2, reason: "submitted" } });
-    if (done.status !== "answer" || done.answer.reward !== 0)
-      unexpected(scene, "I4", "the slow reader's episode did not end with its reward");
+    const finish = { op: "finish", id: plan.id, body: { seq: 2, reason: "submitted" } } as const;
+    const done = await insist(wire, finish, ({ state }) => state === "done");
+    if (done?.reward !== 0) unexpected(scene, "I4", "the slow reader's episode did not end with its reward");
     return injected;
   },
 };
+
+/** Sends the call until an answer is settled; null when none was in time. */
+async function insist(
+  wire: Wire,
+  call: Call,
+  settled: (answer: EpisodeAnswer) => boolean,
+): Promise<EpisodeAnswer | null> {
+  const deadline = performance.now() + PATIENCE_MS;
+  while (performance.now() < deadline) {
+    const said = await wire.send(call);
+    if (said.status === "answer" && settled(said.answer)) return said.answer;
+    await pause(200);
+  }
+  return null;
+}
 
 async function serverMemory({ lab }: Scene): Promise<number> {
   const id = await lab.redis.command("SRANDMEMBER", "presence:servers");
