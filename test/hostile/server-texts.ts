@@ -7,7 +7,7 @@ import { newEpisode, type ServerAttack, type ServerBench } from "./server-attack
 /** Values that want to be more than values: addresses, privileges, commands, markup, lines of a log. */
 
 /** Names of fields that would make the server open a connection, or give a sandbox more than it has. */
-const ADDRESS = /^(url|uri|endpoint|webhook|callback|host|base_url|proxy|registry|model_endpoint)$/i;
+const ADDRESS = /^(url|uri|endpoint|webhook|callback|base_url|proxy|registry|model_endpoint)$/i;
 const POWER = [
   "privileged",
   "mounts",
