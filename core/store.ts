@@ -55,11 +55,13 @@ export type EpisodePatch = Partial<
 export interface EpisodeStore {
   /**
    * Makes the record. When the id is taken it answers the existing record, and whether `bodyDigest` is the same as the one
-   * it was made with.
+   * it was made with. Throws a ProblemError `quota` and makes nothing when its owner has `maxOpen` episodes that have not
+   * ended: counted and made in one, so that no number of calls at once gets past it. (Default: no bound)
    */
   createEpisode(
     record: EpisodeRecord,
     bodyDigest: Digest,
+    maxOpen?: number,
   ): Promise<{ created: boolean; record: EpisodeRecord; sameBody: boolean }>;
   episode(id: EpisodeId): Promise<EpisodeRecord | null>;
   /** Newest first. (Default limit: 100, at most 1,000) */

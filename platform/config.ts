@@ -36,6 +36,13 @@ const Settings = z.strictObject({
   blobs: text.describe("folder that every host sees, for large blobs of a PostgreSQL store [in the database]"),
   workers: count.default(availableParallelism()).describe("worker processes [one per core]"),
   episodes_per_worker: count.default(256).describe("live episodes in one worker process"),
+  episodes_per_token: z.coerce
+    .number()
+    .int()
+    .min(1)
+    .max(1_000_000)
+    .default(10_000)
+    .describe("episodes of one token that have not ended; one more is refused"),
   verifiers_per_worker: count.default(2).describe("verifications at once in one worker process"),
   snapshot_bytes: z.coerce
     .number()
@@ -114,6 +121,8 @@ export interface Config {
   readonly searchPath: readonly string[];
   readonly workers: number;
   readonly episodesPerWorker: number;
+  /** Open episodes of one token. */
+  readonly episodesPerToken: number;
   readonly verifiersPerWorker: number;
   /** Memory that frozen states may take in one worker process. */
   readonly snapshotBytes: number;
@@ -180,6 +189,7 @@ export function loadConfig(
     searchPath: [...(env.PATH ?? "").split(delimiter).filter((f) => f !== ""), ...SYSTEM_FOLDERS],
     workers: settings.workers,
     episodesPerWorker: settings.episodes_per_worker,
+    episodesPerToken: settings.episodes_per_token,
     verifiersPerWorker: settings.verifiers_per_worker,
     snapshotBytes: settings.snapshot_bytes ?? Math.floor(totalmem() / 4 / settings.workers),
     saveEverySteps: settings.save_every_steps,
@@ -287,6 +297,7 @@ export function processEnvironment(config: Config): Record<string, string> {
     POLYGYM_URL: config.url ?? undefined,
     POLYGYM_TOKEN: config.token ?? undefined,
     POLYGYM_EPISODES_PER_WORKER: String(config.episodesPerWorker),
+    POLYGYM_EPISODES_PER_TOKEN: String(config.episodesPerToken),
     POLYGYM_VERIFIERS_PER_WORKER: String(config.verifiersPerWorker),
     POLYGYM_SNAPSHOT_BYTES: String(config.snapshotBytes),
     POLYGYM_SAVE_EVERY_STEPS: String(config.saveEverySteps),

@@ -6,7 +6,7 @@ import { canonicalJson, deriveSeed, type EpisodeId, newEpisodeId, sha256 } from 
 import { steadyNow } from "../platform/clock.ts";
 import { lookAt } from "./answers.ts";
 import type { Caller } from "./auth/caller.ts";
-import { ownEpisode } from "./episodes.ts";
+import { commitCancel, ownEpisode } from "./episodes.ts";
 import type { Parts } from "./parts.ts";
 import { askVerdict } from "./verify.ts";
 import { isOver, nextLook, type Wait } from "./wait.ts";
@@ -40,7 +40,14 @@ export async function forkEpisode(
     const childId = newEpisodeId();
     const child = childOf(parent, childId, deriveSeed(secret, ["fork", parent.episode_id, childId]), caller);
     await parts.store.append(history.map((event) => eventOfChild(event, child)));
-    await parts.store.createEpisode(child, sha256(canonicalJson({ forked_from: parent.episode_id, childId })));
+    const digest = sha256(canonicalJson({ forked_from: parent.episode_id, childId }));
+    try {
+      await parts.store.createEpisode(child, digest, parts.config.episodesPerToken);
+    } catch (error) {
+      // All or none: nobody would know the ids of some.
+      for (const made of children) await commitCancel(parts, made.episode_id);
+      throw error;
+    }
     children.push(await lookAt(parts, caller, child, { full: true }));
   }
   parts.log.info({ episodeId: id, children: n }, "episode forked");

@@ -41,7 +41,7 @@ export async function makeEpisode(parts: Parts, caller: Caller, request: CreateR
   const digest = sha256(canonicalJson({ type: request.type, body }));
   const known = body.episode_id === undefined ? null : await parts.store.episode(body.episode_id);
   const wanted = known ?? (await newRecord(parts, caller, request));
-  const { created, record, sameBody } = await parts.store.createEpisode(wanted, digest);
+  const { created, record, sameBody } = await parts.store.createEpisode(wanted, digest, parts.config.episodesPerToken);
   if (!created) {
     if (record.owner === caller.tokenId && sameBody) return rejoin(parts, record);
     throw new ProblemError("conflict", `${record.episode_id} was made with another body`, "choose another episode_id");
@@ -186,7 +186,7 @@ async function askWorker(parts: Parts, record: EpisodeRecord, wait: Wait): Promi
 }
 
 /** Commits the end by compare-and-set when nobody did; an owner that still lives loses its next write. */
-async function commitCancel(parts: Parts, id: EpisodeId): Promise<void> {
+export async function commitCancel(parts: Parts, id: EpisodeId): Promise<void> {
   for (;;) {
     const record = await parts.store.episode(id);
     if (record === null || record.state === "done") return;

@@ -28,7 +28,7 @@ export interface Catalog {
 export interface ServerDeps {
   /** Id of this process; names its reply stream. */
   readonly serverId: string;
-  readonly config: Pick<Config, "version">;
+  readonly config: Pick<Config, "version" | "episodesPerToken">;
   readonly store: Store;
   readonly queues: Queues;
   readonly mailbox: Mailbox;

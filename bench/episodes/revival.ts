@@ -19,7 +19,7 @@ export async function revival() {
   const revive = async (id: string) => {
     const answer = await step(gym, id, 2, "echo $GREETING $PWD; cat /workspace/file");
     const said = JSON.stringify(answer.observations);
-    if (!said.includes("hi /tmp\\\\ntext")) throw new Error(`it did not come back as it was: ${said.slice(0, 300)}`);
+    if (!said.includes("hi /tmp\\ntext")) throw new Error(`it did not come back as it was: ${said.slice(0, 300)}`);
   };
   for (const id of ids.slice(0, WARM)) await revive(id);
   const revived = await sample(MEASURED, 1, (index) => revive(ids[index + WARM] ?? ""));

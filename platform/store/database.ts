@@ -1,6 +1,6 @@
 import { DatabaseSync } from "node:sqlite";
 import { setTimeout as delay } from "node:timers/promises";
-import { GymError } from "../../core/errors.ts";
+import { GymError, ProblemError } from "../../core/errors.ts";
 
 /**
  * Waiting for another process's lock inside SQLite blocks the event loop, so it waits there only this long; after that the
@@ -32,6 +32,7 @@ CREATE TABLE IF NOT EXISTS episodes (
   completion INTEGER UNIQUE,
   record TEXT NOT NULL);
 CREATE INDEX IF NOT EXISTS episodes_by_state ON episodes (state, updated_at);
+CREATE INDEX IF NOT EXISTS episodes_open ON episodes (owner) WHERE state <> 'done';
 CREATE INDEX IF NOT EXISTS episodes_by_run ON episodes (run, number);
 CREATE INDEX IF NOT EXISTS episodes_counted ON episodes (
   state, outcome, run, owner, task, framework, split, scripted, updated_at);
@@ -106,7 +107,7 @@ export class Database {
       try {
         return work();
       } catch (error) {
-        if (error instanceof GymError) throw error;
+        if (error instanceof GymError || error instanceof ProblemError) throw error;
         if (!isBusy(error) || performance.now() > deadline) throw failure(error);
         await delay(1 + Math.random() * RETRY_MAX_MS);
       }

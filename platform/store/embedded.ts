@@ -68,7 +68,7 @@ export async function openEmbeddedStore({ dir, processId, log, now }: EmbeddedSt
     return closing;
   };
   return {
-    createEpisode: (record, digest) => table.createEpisode(record, digest),
+    createEpisode: (record, digest, maxOpen) => table.createEpisode(record, digest, maxOpen),
     episode: (id) => table.episode(id),
     episodes: (filter, page) => table.episodes(filter, page),
     counts: (filter) => table.counts(filter),

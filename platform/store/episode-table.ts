@@ -13,6 +13,7 @@ import { Verdict } from "../../core/verifier.ts";
 import type { Database } from "./database.ts";
 import { countsOf, runsOf } from "./episode-counts.ts";
 import { cursorNumber, MOST_UNCLOSED, pageLimit, whereOf } from "./episode-query.ts";
+import { checkQuota } from "./quota.ts";
 
 type Row = Record<string, unknown>;
 
@@ -35,6 +36,7 @@ export class EpisodeTable implements EpisodeStore {
   readonly #replace: StatementSync;
   readonly #remove: StatementSync;
   readonly #owesEnd: StatementSync;
+  readonly #open: StatementSync;
 
   constructor({ database, keepCopy, now }: EpisodeTableOptions) {
     this.#database = database;
@@ -52,14 +54,17 @@ export class EpisodeTable implements EpisodeStore {
        WHERE episode_id = ?`,
     );
     this.#owesEnd = sql.prepare("INSERT OR IGNORE INTO closings (episode_id, since) VALUES (?, ?)");
+    this.#open = sql.prepare("SELECT count(*) AS open FROM episodes WHERE owner = ? AND state <> 'done'");
     this.#remove = sql.prepare("DELETE FROM episodes WHERE episode_id = ? AND state = 'queued'");
   }
 
-  async createEpisode(record: EpisodeRecord, bodyDigest: Digest) {
+  async createEpisode(record: EpisodeRecord, bodyDigest: Digest, maxOpen = Number.POSITIVE_INFINITY) {
     const taken = await this.#database.write(() => {
       const row = this.#select.get(record.episode_id);
-      if (row === undefined) this.insert(record, bodyDigest);
-      return row;
+      if (row !== undefined) return row;
+      checkQuota(Number(this.#open.get(record.owner)?.open), maxOpen);
+      this.insert(record, bodyDigest);
+      return undefined;
     });
     if (taken !== undefined)
       return { created: false, record: recordOf(taken), sameBody: taken.body_digest === bodyDigest };

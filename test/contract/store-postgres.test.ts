@@ -42,6 +42,7 @@ describe.skipIf("missing" in programs)("with a PostgreSQL server", () => {
       { version: 1 },
       { version: 2 },
       { version: 3 },
+      { version: 4 },
     ]);
   });
 

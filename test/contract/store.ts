@@ -61,6 +61,35 @@ export function storeContract(name: string, openSpace: () => Promise<StoreSpace>
       expect(await other.createEpisode(again, sha256("else"))).toEqual({ created: false, record, sameBody: false });
     });
 
+    test("1,000 creations at once do not get past an owner's bound, and each end makes room for one", async () => {
+      const bound = 40;
+      const records = Array.from({ length: 1_000 }, () => sampleRecord());
+      const made: EpisodeRecord[] = [];
+      const refused = await Promise.all(
+        records.map(async (record, i) => {
+          try {
+            await (i % 2 === 0 ? store : other).createEpisode(record, SAMPLE_BODY, bound);
+            made.push(record);
+            return null;
+          } catch (error) {
+            return error;
+          }
+        }),
+      );
+      expect(made).toHaveLength(bound);
+      expect(refused.find((error) => error !== null)).toMatchObject({ code: "quota", retryAfterS: 30 });
+      expect((await store.counts({})).total).toBe(bound);
+      const [first] = made;
+      if (first === undefined) throw new Error("some were made");
+      expect(await other.createEpisode(first, SAMPLE_BODY, bound)).toMatchObject({ created: false, sameBody: true });
+      expect(await store.createEpisode(sampleRecord({ owner: "tok_else" }), SAMPLE_BODY, bound)).toMatchObject({
+        created: true,
+      });
+      await store.update(first.episode_id, { term: first.term }, DONE);
+      expect(await other.createEpisode(sampleRecord(), SAMPLE_BODY, bound)).toMatchObject({ created: true });
+      await expect(store.createEpisode(sampleRecord(), SAMPLE_BODY, bound)).rejects.toMatchObject({ code: "quota" });
+    });
+
     test("of two processes that make one id at once exactly one does", async () => {
       const record = sampleRecord();
       const answers = await Promise.all([

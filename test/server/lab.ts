@@ -30,10 +30,10 @@ export interface Lab extends AsyncDisposable {
   worker(options?: Pick<LabOptions, "bootGate">): Promise<LabWorker>;
 }
 
-/** A server that listens, over a Redis and a store of its own. */
-export async function openLab(): Promise<Lab> {
+/** A server that listens, over a Redis and a store of its own. `settings`: as in the environment. */
+export async function openLab(settings: Readonly<Record<string, string>> = {}): Promise<Lab> {
   const home = await mkdtemp(join(tmpdir(), "polygym-server-"));
-  const config = loadConfig({ PATH: "/usr/bin:/usr/sbin:/bin" }, { home, kind: "server" });
+  const config = loadConfig({ PATH: "/usr/bin:/usr/sbin:/bin", ...settings }, { home, kind: "server" });
   const redisServer = await startRedis(config);
   const url = redisServer.url;
   const log = openLog({ level: "fatal", name: "server", processId: config.processId });

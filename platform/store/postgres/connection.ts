@@ -1,6 +1,6 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { Pool, type PoolClient } from "pg";
-import { GymError } from "../../../core/errors.ts";
+import { GymError, ProblemError } from "../../../core/errors.ts";
 import type { Logger } from "../../log.ts";
 
 /** Connections of one process: its calls are short, and many processes share the server's hundred. */
@@ -135,7 +135,7 @@ export class Connection {
       try {
         return await work();
       } catch (error) {
-        if (error instanceof GymError) throw error;
+        if (error instanceof GymError || error instanceof ProblemError) throw error;
         if (!isPassing(error) || this.#closing !== null || performance.now() > deadline) throw failure(error);
         await delay(pauseMs * (0.5 + Math.random()));
       }

@@ -6,15 +6,22 @@ import type { EpisodeFilter, EpisodePage, EpisodePatch, EpisodeStore, RecordGuar
 import { Verdict } from "../../../core/verifier.ts";
 import { countsOf, runsOf } from "../episode-counts.ts";
 import { cursorNumber, MOST_UNCLOSED, pageLimit } from "../episode-query.ts";
-import type { Connection, Row } from "./connection.ts";
+import { checkQuota } from "../quota.ts";
+import type { Connection, Row, Statement } from "./connection.ts";
 import { jsonText, labelText, whereOf } from "./episode-where.ts";
 
 /** Followers of the completions must see them in order, so endings are numbered one at a time, until their commit. */
 const COMPLETION_LOCK = 7_400_002;
+/** First half of the lock's key; the second is the owner. */
+const QUOTA_LOCK = 7_400_003;
 /** Somebody else changed the record between our look and our write. */
 const MAX_ROUNDS = 50;
 
 const SELECT = "SELECT record, body_digest, revision FROM episodes WHERE episode_id = $1";
+
+const COUNT_OPEN = `
+  SELECT (SELECT count(*) FROM episodes WHERE owner = $1 AND state <> 'done') AS open,
+         EXISTS (SELECT 1 FROM episodes WHERE episode_id = $2) AS taken`;
 
 const columns =
   "episode_id, body_digest, owner, run, labels, state, outcome, task, framework, split, scripted, updated_at, revision, record";
@@ -48,19 +55,23 @@ const recordOf = (row: Row): EpisodeRecord => EpisodeRecordSchema.parse(JSON.par
 export class EpisodeRows implements EpisodeStore {
   readonly #connection: Connection;
   readonly #now: () => number;
+  #making: Promise<unknown> = Promise.resolve();
 
   constructor(connection: Connection, now: () => number) {
     this.#connection = connection;
     this.#now = now;
   }
 
-  async createEpisode(record: EpisodeRecord, bodyDigest: Digest) {
+  async createEpisode(record: EpisodeRecord, bodyDigest: Digest, maxOpen = Number.POSITIVE_INFINITY) {
     const revision = randomUUID();
     const { environment: env } = record;
     const values: unknown[] = [record.episode_id, bodyDigest, record.owner, runColumn(record), labelsColumn(record)];
     values.push(record.state, record.outcome, env.task_id, env.framework, env.split, record.script !== null);
     values.push(record.updated_at, revision, JSON.stringify(record));
-    const made = await this.#connection.rows(record.state === "done" ? INSERT_DONE : INSERT, values);
+    const insert = { text: record.state === "done" ? INSERT_DONE : INSERT, values };
+    const made = Number.isFinite(maxOpen)
+      ? await this.#insertWithin(record, insert, maxOpen)
+      : await this.#connection.rows(insert.text, insert.values);
     if (made.length > 0) return { created: true, record, sameBody: true };
     const [taken] = await this.#connection.rows(SELECT, [record.episode_id]);
     if (taken === undefined) throw new GymError("store_failed", `the record of ${record.episode_id} is gone`);
@@ -69,6 +80,21 @@ export class EpisodeRows implements EpisodeStore {
       record: recordOf(taken),
       sameBody: taken.body_digest === bodyDigest,
     };
+  }
+
+  /** Creations of one owner come one after the other, so that each counts those before it. */
+  #insertWithin({ owner, episode_id }: EpisodeRecord, insert: Statement, maxOpen: number): Promise<Row[]> {
+    const work = async (run: (statement: Statement) => Promise<Row[]>): Promise<Row[]> => {
+      await run({ text: "SELECT pg_advisory_xact_lock($1, hashtext($2))", values: [QUOTA_LOCK, owner] });
+      const [counted] = await run({ text: COUNT_OPEN, values: [owner, episode_id] });
+      if (counted?.taken === true) return [];
+      checkQuota(Number(counted?.open), maxOpen);
+      return run(insert);
+    };
+    // One at a time here too: those that wait for the lock would hold every connection of this process.
+    const made = this.#making.then(() => this.#connection.transaction(work));
+    this.#making = made.catch(() => undefined);
+    return made;
   }
 
   async episode(id: EpisodeId): Promise<EpisodeRecord | null> {

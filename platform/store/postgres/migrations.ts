@@ -69,6 +69,7 @@ const MIGRATIONS: readonly string[] = [
   CREATE TABLE closings (episode_id text PRIMARY KEY, since bigint NOT NULL);
   CREATE INDEX closings_by_age ON closings (since);
   `,
+  "CREATE INDEX episodes_open ON episodes (owner) WHERE state <> 'done';",
 ];
 
 /** Brings the database to this build's version: one transaction, one process at a time, all or nothing. */

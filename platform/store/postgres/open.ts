@@ -46,7 +46,7 @@ export async function openPostgresStore(options: PostgresStoreOptions): Promise<
     return closing;
   };
   return {
-    createEpisode: (record, digest) => episodes.createEpisode(record, digest),
+    createEpisode: (record, digest, maxOpen) => episodes.createEpisode(record, digest, maxOpen),
     episode: (id) => episodes.episode(id),
     episodes: (filter, page) => episodes.episodes(filter, page),
     counts: (filter) => episodes.counts(filter),
