@@ -55,10 +55,35 @@ test("every wrong setting is named with its source", () => {
 });
 
 test("the store is the home folder's, or a PostgreSQL that was named, for our own processes too", () => {
-  expect(load()).toMatchObject({ storeUrl: null, blobsDir: null });
+  expect(load()).toMatchObject({ storeUrl: null, blobs: null });
   const url = "postgres://gym@db/polygym";
-  expect(load({ POLYGYM_STORE: url, POLYGYM_BLOBS: "/shared" })).toMatchObject({ storeUrl: url, blobsDir: "/shared" });
+  expect(load({ POLYGYM_STORE: url, POLYGYM_BLOBS: "/shared" })).toMatchObject({
+    storeUrl: url,
+    blobs: { kind: "folder", dir: "/shared" },
+  });
   expect(processEnvironment(load({}, { storeUrl: url }))).toMatchObject({ POLYGYM_STORE: url });
+});
+
+test("large blobs go to a bucket with its keys, for our own processes too", () => {
+  const keys = { POLYGYM_S3_ACCESS_KEY: "key", POLYGYM_S3_SECRET_KEY: "very-secret" };
+  const place = load({ ...keys, POLYGYM_BLOBS: "s3://gym/some/blobs/", POLYGYM_S3_ENDPOINT: "http://minio:9000/" });
+  expect(place.blobs).toEqual({
+    kind: "bucket",
+    endpoint: "http://minio:9000/gym",
+    region: "us-east-1",
+    prefix: "some/blobs/",
+    accessKey: "key",
+    secretKey: "very-secret",
+  });
+  expect(load(processEnvironment(place)).blobs).toEqual(place.blobs);
+  expect(load({ ...keys, POLYGYM_BLOBS: "s3://gym", POLYGYM_S3_REGION: "eu-north-1" }).blobs).toMatchObject({
+    endpoint: "https://s3.eu-north-1.amazonaws.com/gym",
+    prefix: "",
+  });
+  expect(() => load({ POLYGYM_BLOBS: "s3://gym" })).toThrow("POLYGYM_BLOBS: s3://gym needs POLYGYM_S3_ACCESS_KEY");
+  expect(() => load({ ...keys, POLYGYM_BLOBS: "s3:gym" })).toThrow("must be a folder or s3://bucket/prefix");
+  settings('s3_secret_key = "s"\n');
+  expect(load).toThrow("s3_secret_key cannot be set in a file");
 });
 
 test("a store of another kind is refused without repeating what may be a password", () => {

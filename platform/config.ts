@@ -4,6 +4,7 @@ import { delimiter, join, resolve } from "node:path";
 import { parse as parseToml } from "smol-toml";
 import * as z from "zod";
 import { newProcessId, sha256 } from "../core/ids.ts";
+import { type BlobPlace, blobPlace } from "./blob-place.ts";
 
 /** The checkout (or installed package) that this file is part of. */
 const ROOT = resolve(import.meta.dirname, "..");
@@ -33,7 +34,13 @@ const Settings = z.strictObject({
     .nullable()
     .default(null)
     .describe("postgres://user:password@host/database [files in the home folder, for one host]"),
-  blobs: text.describe("folder that every host sees, for large blobs of a PostgreSQL store [in the database]"),
+  blobs: text.describe(
+    "folder that every host sees, or s3://bucket/prefix, for large blobs of a PostgreSQL store [in the database]",
+  ),
+  s3_endpoint: z.url().nullable().default(null).describe("of a service other than AWS, e.g. http://minio:9000"),
+  s3_region: z.string().min(1).default("us-east-1"),
+  s3_access_key: text,
+  s3_secret_key: text,
   workers: count.default(availableParallelism()).describe("worker processes [one per core]"),
   episodes_per_worker: count.default(256).describe("live episodes in one worker process"),
   episodes_per_token: z.coerce
@@ -96,7 +103,7 @@ export const SETTING_VARIABLES: readonly string[] = Object.keys(Settings.shape).
 const Package = z.object({ version: z.string() });
 
 /** Never read from a file that others may see or that outlives the process. */
-const NOT_IN_FILE = ["process_id", "token"] as const;
+const NOT_IN_FILE = ["process_id", "token", "s3_access_key", "s3_secret_key"] as const;
 
 /** The configuration of one process, read once. Precedence: flag, environment, `polygym.toml`, default. */
 export interface Config {
@@ -115,8 +122,8 @@ export interface Config {
   readonly storeDir: string;
   /** Null: the embedded store in `storeDir`. May carry a password. */
   readonly storeUrl: string | null;
-  /** Shared folder for large blobs of a PostgreSQL store. */
-  readonly blobsDir: string | null;
+  /** Of large blobs of a PostgreSQL store; null: the database itself. */
+  readonly blobs: BlobPlace | null;
   /** Folders that programs are looked for in. */
   readonly searchPath: readonly string[];
   readonly workers: number;
@@ -185,7 +192,7 @@ export function loadConfig(
     runDir: runDirOf(home),
     storeDir: join(home, "store"),
     storeUrl: settings.store,
-    blobsDir: settings.blobs === null ? null : resolve(settings.blobs),
+    blobs: blobsOf(settings, given.blobs?.source),
     searchPath: [...(env.PATH ?? "").split(delimiter).filter((f) => f !== ""), ...SYSTEM_FOLDERS],
     workers: settings.workers,
     episodesPerWorker: settings.episodes_per_worker,
@@ -209,6 +216,20 @@ export function loadConfig(
   const { kind: _, ...flags } = overrides;
   if (flags.storeUrl != null && !STORE_URL.test(flags.storeUrl)) throw new ConfigError(`--store ${STORE_HINT}`);
   return { ...defaults, ...withoutUndefined(flags), home };
+}
+
+function blobsOf(settings: Settings, source = "blobs"): BlobPlace | null {
+  if (settings.blobs === null) return null;
+  try {
+    return blobPlace(settings.blobs, {
+      endpoint: settings.s3_endpoint,
+      region: settings.s3_region,
+      accessKey: settings.s3_access_key,
+      secretKey: settings.s3_secret_key,
+    });
+  } catch (error) {
+    throw new ConfigError(`${source}: ${error instanceof Error ? error.message : String(error)}`, { cause: error });
+  }
 }
 
 function variableOf(setting: string): string {
@@ -284,6 +305,20 @@ const YOUNG_GENERATION = "--max-semi-space-size=4";
 const nodeOptions = (given = ""): string =>
   given.includes("--max-semi-space-size") ? given : `${given} ${YOUNG_GENERATION}`.trim();
 
+/** As {@link blobPlace} reads them. */
+function blobVariables(blobs: BlobPlace | null): Record<string, string> {
+  if (blobs === null) return {};
+  if (blobs.kind === "folder") return { POLYGYM_BLOBS: blobs.dir };
+  const cut = blobs.endpoint.lastIndexOf("/");
+  return {
+    POLYGYM_BLOBS: `s3://${blobs.endpoint.slice(cut + 1)}/${blobs.prefix}`,
+    POLYGYM_S3_ENDPOINT: blobs.endpoint.slice(0, cut),
+    POLYGYM_S3_REGION: blobs.region,
+    POLYGYM_S3_ACCESS_KEY: blobs.accessKey,
+    POLYGYM_S3_SECRET_KEY: blobs.secretKey,
+  };
+}
+
 /** The environment of a process of ours that this one starts: its own, with what this configuration decided. */
 export function processEnvironment(config: Config): Record<string, string> {
   const own = {
@@ -293,7 +328,7 @@ export function processEnvironment(config: Config): Record<string, string> {
     POLYGYM_PORT: String(config.port),
     POLYGYM_REDIS_URL: config.redisUrl ?? undefined,
     POLYGYM_STORE: config.storeUrl ?? undefined,
-    POLYGYM_BLOBS: config.blobsDir ?? undefined,
+    ...blobVariables(config.blobs),
     POLYGYM_URL: config.url ?? undefined,
     POLYGYM_TOKEN: config.token ?? undefined,
     POLYGYM_EPISODES_PER_WORKER: String(config.episodesPerWorker),

@@ -23,7 +23,7 @@ async function main(): Promise<void> {
   const redis = connectRedis(url);
   const store = await openStore({
     url: config.storeUrl,
-    blobsDir: config.blobsDir,
+    blobs: config.blobs,
     dir: config.storeDir,
     processId: serverId,
     log,

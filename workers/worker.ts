@@ -56,7 +56,7 @@ export async function startWorker({ config, redisUrl, provider, log }: WorkerOpt
   const redis = connectRedis(redisUrl);
   const store = await openStore({
     url: config.storeUrl,
-    blobsDir: config.blobsDir,
+    blobs: config.blobs,
     dir: config.storeDir,
     processId: workerId,
     log,

@@ -15,8 +15,5 @@ export const step = (gym: Gym, id: string, seq: number, command = ":"): Promise<
 export const snapshot = (gym: Gym, id: string): Promise<EpisodeAnswer> =>
   gym.client.episode("POST", `/v1/episodes/${id}/snapshot`, {});
 
-export const cancel = (gym: Gym, id: string): Promise<EpisodeAnswer> =>
-  gym.client.episode("DELETE", `/v1/episodes/${id}`);
-
 export const rollout = (gym: Gym): Promise<EpisodeAnswer> =>
   gym.client.episode("POST", "/v1/rollouts", { task_id: TASK, framework: FRAMEWORK, policy: { script: "gold" } });

@@ -104,7 +104,7 @@ async function redis({ config }: CommandContext): Promise<Finding> {
 async function store({ config }: CommandContext): Promise<Finding> {
   const what = "store";
   if (config.storeUrl === null) return { what, state: "good", detail: "files in the home folder", advice: "" };
-  const options = { url: config.storeUrl, blobsDir: config.blobsDir, processId: config.processId };
+  const options = { url: config.storeUrl, blobs: config.blobs, processId: config.processId };
   try {
     await using opened = await openPostgresStore({
       ...options,

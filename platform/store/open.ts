@@ -1,4 +1,5 @@
 import type { Store } from "../../core/store.ts";
+import type { BlobPlace } from "../blob-place.ts";
 import { steadyNow } from "../clock.ts";
 import type { Logger } from "../log.ts";
 import { openEmbeddedStore } from "./embedded.ts";
@@ -9,8 +10,8 @@ export interface StoreOptions {
   readonly url?: string | null;
   /** Folder of the embedded store; made when it is missing. */
   readonly dir: string;
-  /** A folder that every host sees, for large blobs of a PostgreSQL store. (Default: none, they go to the database) */
-  readonly blobsDir?: string | null;
+  /** Where every host finds large blobs of a PostgreSQL store. (Default: in the database) */
+  readonly blobs?: BlobPlace | null;
   /** Names what this process writes; no other process may have it. */
   readonly processId: string;
   readonly log: Logger;
@@ -19,7 +20,7 @@ export interface StoreOptions {
 }
 
 /** The store of this installation: files of one machine, or a PostgreSQL database that many hosts share. */
-export function openStore({ url = null, blobsDir = null, dir, ...rest }: StoreOptions): Promise<Store> {
+export function openStore({ url = null, blobs = null, dir, ...rest }: StoreOptions): Promise<Store> {
   const options = { ...rest, now: rest.now ?? steadyNow };
-  return url === null ? openEmbeddedStore({ ...options, dir }) : openPostgresStore({ ...options, url, blobsDir });
+  return url === null ? openEmbeddedStore({ ...options, dir }) : openPostgresStore({ ...options, url, blobs });
 }

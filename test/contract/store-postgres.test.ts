@@ -5,9 +5,11 @@ import { Client } from "pg";
 import { pino } from "pino";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { newEpisodeId, sha256 } from "../../core/ids.ts";
+import type { BlobPlace } from "../../platform/blob-place.ts";
 import { openStore } from "../../platform/store/open.ts";
 import { openPostgresStore } from "../../platform/store/postgres/open.ts";
 import { openTestPostgres, postgresPrograms, type TestPostgres } from "../test-postgres.ts";
+import { missingS3, openTestS3 } from "../test-s3.ts";
 import { storeContract } from "./store.ts";
 import { DONE, note, SAMPLE_BODY, sampleRecord } from "./store-samples.ts";
 
@@ -22,7 +24,7 @@ describe.skipIf("missing" in programs)("with a PostgreSQL server", () => {
   });
   afterAll(() => server?.[Symbol.asyncDispose]());
 
-  const open = (url: string, processId: string, over: { blobsDir?: string; now?: () => number } = {}) =>
+  const open = (url: string, processId: string, over: { blobs?: BlobPlace; now?: () => number } = {}) =>
     openStore({ url, dir: "unused", processId, log, ...over });
 
   storeContract("postgres", async () => {
@@ -111,7 +113,7 @@ describe.skipIf("missing" in programs)("with a PostgreSQL server", () => {
   test("large blobs go to the shared folder where there is one, and in parts to the database else", async () => {
     const dir = await mkdtemp(join(tmpdir(), "polygym-blobs-"));
     const url = await server.createDatabase();
-    await using shared = await open(url, "worker_a", { blobsDir: dir });
+    await using shared = await open(url, "worker_a", { blobs: { kind: "folder", dir } });
     await using alone = await open(url, "worker_b");
     const large = Buffer.alloc(2_500_000, "abc");
     const small = Buffer.from("small");
@@ -126,6 +128,21 @@ describe.skipIf("missing" in programs)("with a PostgreSQL server", () => {
       { bytes: 1_048_576 },
     ]);
     await rm(dir, { recursive: true });
+  });
+
+  test("large blobs go to the bucket where there is one, small ones and what they belong to do not", async (context) => {
+    const missing = missingS3();
+    if (missing !== null) return context.skip(missing);
+    await using service = await openTestS3();
+    const url = await server.createDatabase();
+    await using a = await open(url, "worker_a", { blobs: service.place });
+    await using b = await open(url, "worker_b", { blobs: service.place });
+    const large = Buffer.alloc(2_500_000, "abc");
+    await a.putBlob(Buffer.from("small"));
+    expect(await a.putBlob(large)).toBe(sha256(large));
+    expect(await service.objects()).toEqual([sha256(large).slice("sha256:".length)]);
+    expect(await b.blob(sha256(large))).toEqual(large);
+    expect(await rowsOf(url, "SELECT digest FROM blobs")).toEqual([{ digest: sha256("small") }]);
   });
 
   test("text that PostgreSQL cannot hold comes back, is found, and is no failure where there is none", async () => {
@@ -145,7 +162,7 @@ describe.skipIf("missing" in programs)("with a PostgreSQL server", () => {
   test("a server that is not there is a failure of the store that names no password", async () => {
     const failing = openPostgresStore({
       url: "postgres://polygym:very-secret@127.0.0.1:1/none",
-      blobsDir: null,
+      blobs: null,
       processId: "worker_a",
       log,
       now: Date.now,

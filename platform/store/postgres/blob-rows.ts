@@ -1,24 +1,22 @@
 import { GymError } from "../../../core/errors.ts";
 import { type Digest, sha256 } from "../../../core/ids.ts";
 import type { BlobStore } from "../../../core/store.ts";
-import { blobFiles } from "../blob-files.ts";
 import type { Connection } from "./connection.ts";
 
-/** Larger ones go to the shared folder where there is one; without it they go to the database in parts of this size. */
+/** Larger ones go beside the database where there is such a place; without it they go into it in parts of this size. */
 const PART_BYTES = 1024 * 1024;
 
 export interface BlobRowsOptions {
   readonly connection: Connection;
-  /** A folder that every host of the installation sees. Null: there is none. */
-  readonly sharedDir: string | null;
+  /** For large ones, reached by every host of the installation. Null: there is none. */
+  readonly large: BlobStore | null;
 }
 
 /** Blobs as rows. One is there once its line in `blobs` is, which is written last. */
-export function blobRows({ connection, sharedDir }: BlobRowsOptions): BlobStore {
-  const files = sharedDir === null ? null : blobFiles(sharedDir);
+export function blobRows({ connection, large }: BlobRowsOptions): BlobStore {
   return {
     putBlob: async (data) => {
-      if (files !== null && data.byteLength > PART_BYTES) return files.putBlob(data);
+      if (large !== null && data.byteLength > PART_BYTES) return large.putBlob(data);
       const digest = sha256(data);
       const [known] = await connection.rows("SELECT 1 FROM blobs WHERE digest = $1", [digest]);
       if (known === undefined) await putParts(connection, digest, data);
@@ -26,7 +24,7 @@ export function blobRows({ connection, sharedDir }: BlobRowsOptions): BlobStore 
     },
     blob: async (digest) => {
       const [row] = await connection.rows("SELECT parts FROM blobs WHERE digest = $1", [digest]);
-      if (row === undefined) return files === null ? null : files.blob(digest);
+      if (row === undefined) return large === null ? null : large.blob(digest);
       const data = await readParts(connection, digest, Number(row.parts));
       if (sha256(data) !== digest)
         throw new GymError("store_failed", `blob ${digest} does not have the content of its name`);

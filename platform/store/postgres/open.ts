@@ -1,5 +1,8 @@
-import type { Store } from "../../../core/store.ts";
+import type { BlobStore, Store } from "../../../core/store.ts";
+import type { BlobPlace } from "../../blob-place.ts";
 import type { Logger } from "../../log.ts";
+import { blobFiles } from "../blob-files.ts";
+import { blobObjects } from "../blob-objects.ts";
 import { withLargeEvents } from "../large-events.ts";
 import { adminRows } from "./admin-rows.ts";
 import { blobRows } from "./blob-rows.ts";
@@ -9,11 +12,14 @@ import { EventRows } from "./event-rows.ts";
 import { migrate } from "./migrations.ts";
 import { taskRows } from "./task-rows.ts";
 
+const largeBlobs = (place: BlobPlace): BlobStore =>
+  place.kind === "folder" ? blobFiles(place.dir) : blobObjects(place);
+
 export interface PostgresStoreOptions {
   /** `postgres://…` */
   readonly url: string;
-  /** A folder that every host sees, for large blobs. Null: they go to the database too. */
-  readonly blobsDir: string | null;
+  /** Where every host finds large blobs. Null: in the database too. */
+  readonly blobs: BlobPlace | null;
   readonly processId: string;
   readonly log: Logger;
   readonly now: () => number;
@@ -21,9 +27,9 @@ export interface PostgresStoreOptions {
   readonly patienceMs?: number | undefined;
 }
 
-/** The store of many hosts: everything in one PostgreSQL database, large blobs in a shared folder where there is one. */
+/** The store of many hosts: everything in one PostgreSQL database, large blobs in a shared folder or bucket where there is one. */
 export async function openPostgresStore(options: PostgresStoreOptions): Promise<Store> {
-  const { url, blobsDir, processId, log, now, patienceMs } = options;
+  const { url, blobs: place, processId, log, now, patienceMs } = options;
   const connection = new Connection({ url, processId, log, patienceMs });
   try {
     await migrate(connection);
@@ -35,7 +41,7 @@ export async function openPostgresStore(options: PostgresStoreOptions): Promise<
   }
   const episodes = new EpisodeRows(connection, now);
   const events = new EventRows(connection);
-  const blobs = blobRows({ connection, sharedDir: blobsDir });
+  const blobs = blobRows({ connection, large: place === null ? null : largeBlobs(place) });
   let closing: Promise<void> | null = null;
   const closeAll = async () => {
     await events.close();
