@@ -289,7 +289,7 @@ export class EpisodeActor {
     const shown = await slow.stop();
     const observed = this.#observe(mail, done, performance.now() - started);
     const { state: _state, ...event } = observed;
-    const workspaceView = observed.stop_reason === null ? await view.look(sandbox) : null;
+    const workspaceView = observed.stop_reason === null ? await view.after(mail.seq, sandbox) : null;
     await journal.append(...done.tools, { type: "step.observed", ...event, workspace_view: workspaceView });
     if (shown && observed.stop_reason === null) await this.#setState("ready");
     this.#idleSince = steadyNow();

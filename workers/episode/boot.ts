@@ -1,6 +1,7 @@
 import { type EpisodeRecord, REPLAY_MISMATCH } from "../../core/episode.ts";
 import { GymError } from "../../core/errors.ts";
 import type { ReplayDifference } from "../../core/events.ts";
+import type { Digest } from "../../core/ids.ts";
 import type { Sandbox } from "../../core/sandbox.ts";
 import type { Task } from "../../core/task.ts";
 import { steadyNow } from "../../platform/clock.ts";
@@ -129,15 +130,18 @@ async function replay(
 ): Promise<ReplayDifference[]> {
   const differs: ReplayDifference[] = [];
   let answers = true;
-  for (const { accepted, observed } of history.replay) {
+  let looked = await compare(history.workspaceView, { sandbox, view });
+  const viewed = history.replay.findLast(({ observed }) => observed?.workspace_view != null);
+  for (const step of history.replay) {
+    const { accepted, observed } = step;
     if ("finish" in accepted.action || observed === null) continue;
     const signal = AbortSignal.timeout(record.limits.wall_s * 1000);
     const turn = await session.step(accepted.action, { signal, onOutput: () => undefined });
     answers &&= sameAnswer(turn.messages, observed.observations[0]?.messages ?? []);
+    if (step === viewed) looked = await compare(observed.workspace_view, { sandbox, view });
   }
-  const now = history.workspaceView === null ? null : await view.look(sandbox);
   if (!answers) differs.push("answers");
-  if (now !== null && now !== history.workspaceView) differs.push("workspace");
+  if (looked === "other") differs.push("workspace");
   if (differs.length > 0) deps.log.warn({ episodeId: record.episode_id, differs }, "replay came out differently");
   await journal.append({
     type: "episode.recovered",
@@ -145,10 +149,20 @@ async function replay(
     replayed_steps: history.replay.length,
     replay_mismatch: differs.length > 0,
     differs,
-    workspace_compared: now !== null,
+    workspace_compared: looked !== "unknown",
     policy: record.on_replay_mismatch,
   });
   return differs;
+}
+
+/** Whether the workspace is as it was then, where both can be known. */
+async function compare(
+  then: Digest | null,
+  { sandbox, view }: Pick<OpenParts, "sandbox" | "view">,
+): Promise<"same" | "other" | "unknown"> {
+  const now = then === null ? null : await view.look(sandbox);
+  if (now === null) return "unknown";
+  return now === then ? "same" : "other";
 }
 
 const flagged = ({ flags }: EpisodeRecord, differs: readonly ReplayDifference[]): string[] =>

@@ -21,7 +21,7 @@ export interface History {
   readonly opened: boolean;
   /** The last state that was saved or parked. */
   readonly saved: { readonly snapshot: Digest; readonly frameworkState: Json } | null;
-  /** Digest of the workspace as it was left, where that is known. */
+  /** Digest of the workspace as it was saved last, before any replay, where that is known. */
   readonly workspaceView: Digest | null;
   /** Programs that ended when it was parked last, while no observation has told of it; null: none. */
   readonly lost: ObservationInfo | null;
@@ -54,17 +54,18 @@ export function historyOf(events: readonly EpisodeEvent[]): History {
   // Programs may have written on after the last step, until they were ended by parking.
   const mayHaveMoved = isParked && saved.processes_lost !== 0;
   const lastAccepted = accepted.at(-1);
+  const replay = since
+    .map((step) => ({ accepted: step, observed: answered(step) }))
+    .filter((step) => step.observed !== null);
   return {
     opened: events.some((event) => event.type === "framework.opened"),
     saved:
       saved?.type === "episode.parked" || saved?.type === "episode.saved"
         ? { snapshot: saved.snapshot, frameworkState: saved.framework_state }
         : null,
-    workspaceView: mayHaveMoved ? null : (last?.workspace_view ?? null),
+    workspaceView: mayHaveMoved || replay.length > 0 ? null : (last?.workspace_view ?? null),
     lost: isParked ? lostInfo(saved.processes_lost, saved.commands_lost) : null,
-    replay: since
-      .map((step) => ({ accepted: step, observed: answered(step) }))
-      .filter((step) => step.observed !== null),
+    replay,
     unanswered: lastAccepted !== undefined && answered(lastAccepted) === null ? lastAccepted : null,
     nextSeq: (last?.seq ?? 0) + 1,
     steps: last?.steps ?? 0,

@@ -2,7 +2,9 @@ import { GymError } from "../../core/errors.ts";
 import { canonicalJson, type Digest, sha256 } from "../../core/ids.ts";
 import { type DirectoryEntry, type Sandbox, WORKSPACE } from "../../core/sandbox.ts";
 
-/** Bounds of a workspace that is read after every step: within them a look costs less than the step. */
+/** A look costs about as much as a small step, so one step in four has one: the first, the fifth and so on. */
+const STEPS_BETWEEN = 4;
+/** Bounds of a workspace that is read: within them a look costs less than the step. */
 const MOST_ENTRIES = 32;
 const MOST_BYTES = 128 * 1024;
 const MOST_DEPTH = 8;
@@ -14,6 +16,11 @@ const REMADE = /(^|\/)(__pycache__|\.pytest_cache|\.mypy_cache|\.ruff_cache|\.gi
 /** Looks at the files of one live episode, so that a recovery can tell whether its replay made the same ones. */
 export class WorkspaceView {
   #skip = 0;
+
+  /** Of the step that has just run, where it is one that is looked at; see {@link look}. */
+  async after(seq: number, sandbox: Sandbox): Promise<Digest | null> {
+    return seq % STEPS_BETWEEN === 1 ? await this.look(sandbox) : null;
+  }
 
   /** Digest of names, types, modes and contents of the workspace; null when it is too large, or cannot be read now. */
   async look(sandbox: Sandbox): Promise<Digest | null> {
