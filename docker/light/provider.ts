@@ -246,7 +246,10 @@ export class LightProvider implements SandboxProvider {
           const started = await startSandbox(host, { image: number, limits, layers, ...(env && { env }) });
           const opening = { queuedMs, startMs: performance.now() - asked };
           this.#options.log.debug({ sandbox: started.number, ...opening }, "a sandbox was started");
-          return { ...started, opening, remove: () => started.remove().finally(leave) };
+          const remove = async (): Promise<void> => {
+            await started.remove().finally(() => leave());
+          };
+          return { ...started, opening, remove };
         } catch (error) {
           await leave();
           throw error;

@@ -122,7 +122,7 @@ behaviour(
     const hosts: (string | undefined)[] = [];
     const target = createServer((request, response) => {
       hosts.push(request.headers.host);
-      response.end(`hello ${request.url} ${request.headers["proxy-connection"] ?? "plain"}`);
+      response.end(`hello ${request.url} ${"proxy-connection" in request.headers ? "proxied" : "plain"}`);
     });
     await new Promise<void>((resolve) => void target.listen(0, "127.0.0.1", resolve));
     try {
