@@ -113,7 +113,8 @@ function rewardOnce(record: EpisodeRecord, events: readonly EpisodeEvent[], fold
   // The end of a log may be written again under the same numbers; readers see it once.
   const written = events.filter((event) => event.type === "reward.committed");
   const commits = [...new Map(written.map((event) => [`${event.term} ${event.n} ${event.reward}`, event])).values()];
-  if (commits.length > 1) doubled(`${commits.length} rewards were committed, in terms ${commits.map((c) => c.term).join(", ")}`);
+  if (commits.length > 1)
+    doubled(`${commits.length} rewards were committed, in terms ${commits.map((c) => c.term).join(", ")}`);
   const stale = commits.filter(({ term }) => term !== record.term);
   if (stale.length > 0) doubled(`a reward of term ${stale[0]?.term}, while ${record.term} is its owner's`);
   const reward = folded.find((event) => event.type === "reward.committed");

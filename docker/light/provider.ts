@@ -247,7 +247,11 @@ export class LightProvider implements SandboxProvider {
           const opening = { queuedMs, startMs: performance.now() - asked };
           this.#options.log.debug({ sandbox: started.number, ...opening }, "a sandbox was started");
           const remove = async (): Promise<void> => {
-            await started.remove().finally(() => leave());
+            try {
+              await started.remove();
+            } finally {
+              await leave();
+            }
           };
           return { ...started, opening, remove };
         } catch (error) {
