@@ -28,8 +28,8 @@ function fillBytes(path: string): void {
 }
 
 function fillInodes(folder: string): void {
-  mkdirSync(folder);
   try {
+    mkdirSync(folder);
     for (let i = 0; ; i++) writeFileSync(join(folder, String(i)), "");
   } catch {
     // ENOSPC: that is what was wanted
