@@ -10,6 +10,9 @@ test("the names of the metrics are fixed", async () => {
     "polygym_event_loop_lag_seconds",
     "polygym_hack_flags_total",
     "polygym_http_requests_seconds",
+    "polygym_image_builds",
+    "polygym_image_bytes",
+    "polygym_images",
     "polygym_masked_total",
     "polygym_queue_jobs",
     "polygym_queue_oldest_waiting_seconds",
@@ -17,6 +20,7 @@ test("the names of the metrics are fixed", async () => {
     "polygym_reward_sum",
     "polygym_sandbox_boot_seconds",
     "polygym_sandboxes",
+    "polygym_snapshot_bytes",
     "polygym_verifier_disagreement_total",
     "polygym_workers",
   ]);
