@@ -93,7 +93,7 @@ export const Presence = z.object({
   live: z.int(),
   capacity: z.int(),
   jobs: z.int().default(0).describe("worker: jobs of any queue under way, one for each live episode"),
-  sandboxes: z.int(),
+  sandboxes: z.int().describe("in use; what waits ready for later is not counted"),
   snapshots: z.int(),
   /** What frozen states hold, of what they may hold. */
   snapshot_bytes: z.int().default(0),

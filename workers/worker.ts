@@ -2,7 +2,7 @@ import { hostname } from "node:os";
 import type { Logger } from "pino";
 import type { EpisodeId } from "../core/ids.ts";
 import type { Presence, WorkerMail } from "../core/mail.ts";
-import type { SandboxProvider } from "../core/sandbox.ts";
+import type { SandboxCounts, SandboxProvider } from "../core/sandbox.ts";
 import { EGRESS } from "../core/task.ts";
 import { ImageStore } from "../docker/image-store/store.ts";
 import { frameworks, policies } from "../environments/catalog.ts";
@@ -175,7 +175,7 @@ async function describer(
   const { runtimes } = await deps.provider.image("host");
   const loop = watchLoop();
   const startedAt = Date.now();
-  let counts = await deps.provider.counts();
+  let counts = await countsOf(deps);
   let images = await deps.images.store.presence();
   let lookedAt = Date.now();
   const describe = (): Presence => ({
@@ -200,12 +200,18 @@ async function describer(
     loop_p99_ms: loop.p99(),
   });
   const refresh = async () => {
-    counts = await deps.provider.counts();
+    counts = await countsOf(deps);
     if (Date.now() - lookedAt < IMAGES_FRESH_MS) return;
     lookedAt = Date.now();
     images = await deps.images.store.presence();
   };
   return { describe, refresh, [Symbol.dispose]: () => loop[Symbol.dispose]() };
+}
+
+/** A trusted server that waits for its next room is nobody's, like a sandbox that waits ready. */
+async function countsOf({ provider, servers }: WorkerDeps): Promise<SandboxCounts> {
+  const counts = await provider.counts();
+  return { ...counts, sandboxes: counts.sandboxes - servers.idle };
 }
 
 /** While episodes wait for a place, parks as many of the longest idle. */

@@ -49,7 +49,7 @@ test("a draining worker parks its episodes, another goes on with them, and it ta
   const answers = await Promise.all(ids.map((id) => step(id, 2, "echo $MINE")));
   expect(answers.map(said)).toEqual(ids.map((_, i) => String(i)));
   const others = await Promise.all(ids.map(async (id) => (await why(`episodes/${id}`)).worker));
-  expect(new Set(others)).toEqual(new Set([second.id]));
+  expect(others).not.toContain(first.id);
   expect(await polygym("worker", "resume", first.id)).toContain(`${first.id} is running`);
 });
 
