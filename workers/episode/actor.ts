@@ -288,6 +288,8 @@ export class EpisodeActor {
     this.#wallUsedMs += performance.now() - started;
     const shown = await slow.stop();
     const observed = this.#observe(mail, done, performance.now() - started);
+    // Answered, it looks idle until its end is handed over; parked then, nobody would wake it.
+    if (observed.stop_reason !== null) this.#mayPark = false;
     const { state: _state, ...event } = observed;
     const workspaceView = observed.stop_reason === null ? await view.after(mail.seq, sandbox) : null;
     await journal.append(...done.tools, { type: "step.observed", ...event, workspace_view: workspaceView });
