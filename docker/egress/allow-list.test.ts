@@ -2,8 +2,14 @@ import { expect, test } from "vitest";
 import { allowListOf, isPublic } from "./allow-list.ts";
 
 test("a name allows itself, a star what is below it, and neither its neighbours", () => {
-  const list = allowListOf(["pypi.org", "*.pythonhosted.test", "10.1.0.0/16", "2001:db8::7"]);
-  const asked = ["pypi.org", "PyPI.org.", "evil-pypi.org", "pypi.org.evil.test", "files.pythonhosted.test"];
+  const list = allowListOf(["packages.example", "*.pythonhosted.test", "10.1.0.0/16", "2001:db8::7"]);
+  const asked = [
+    "packages.example",
+    "Packages.Example.",
+    "evil-packages.example",
+    "packages.example.evil.test",
+    "files.pythonhosted.test",
+  ];
   expect(asked.map(list.allows)).toEqual([true, true, false, false, true]);
   expect(["pythonhosted.test", "xpythonhosted.test", "a.b.pythonhosted.test"].map(list.allows)).toEqual([
     false,
@@ -20,7 +26,16 @@ test("a name allows itself, a star what is below it, and neither its neighbours"
 });
 
 test("a URL, a port, a path and a star elsewhere are no hosts", () => {
-  for (const entry of ["https://pypi.org", "pypi.org:443", "pypi.org/simple", "py*.org", "*", "", "10.0.0.0/33", "a b"])
+  for (const entry of [
+    "https://packages.example",
+    "packages.example:443",
+    "packages.example/simple",
+    "py*.org",
+    "*",
+    "",
+    "10.0.0.0/33",
+    "a b",
+  ])
     expect(() => allowListOf([entry]), entry).toThrow("an allowed host is");
 });
 

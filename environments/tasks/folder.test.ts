@@ -107,9 +107,12 @@ test("a Dockerfile in environment/ makes an image of the task's own, named for i
 });
 
 test("a task that declares hosts needs a worker with egress", async () => {
-  const online = '[environment]\nnetwork_mode = "allowlist"\nallowed_hosts = ["pypi.org", "*.pythonhosted.org"]';
+  const online = '[environment]\nnetwork_mode = "allowlist"\nallowed_hosts = ["packages.example", "*.files.example"]';
   const task = await write({ "task.toml": toml.replace("[environment]", online) });
-  expect(task).toMatchObject({ allowedHosts: ["pypi.org", "*.pythonhosted.org"], runtimes: ["python3", "egress"] });
+  expect(task).toMatchObject({
+    allowedHosts: ["packages.example", "*.files.example"],
+    runtimes: ["python3", "egress"],
+  });
 });
 
 test("version is the digest over path and content of the files, sorted by path", async () => {
@@ -155,7 +158,7 @@ test.each([
   ["a deletion that leaves the workspace", { "cheats/gone/deleted": "../x\n" }, /deleted: "\.\.\/x"/],
   [
     "hosts without the mode that opens them",
-    { "task.toml": toml.replace("[environment]", '[environment]\nallowed_hosts = ["pypi.org"]') },
+    { "task.toml": toml.replace("[environment]", '[environment]\nallowed_hosts = ["packages.example"]') },
     /allowed_hosts: goes with network_mode/,
   ],
   [
