@@ -1,4 +1,4 @@
-import { readdir, rm, stat, truncate } from "node:fs/promises";
+import { readdir, readFile, rm, stat, truncate } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { expect, test } from "vitest";
@@ -8,7 +8,6 @@ import { eventually, type Gym, startGym } from "../../bench/gym.ts";
 import type { EpisodeAnswer } from "../../core/api.ts";
 import { loadConfig } from "../../platform/config.ts";
 import { connectRedis, type Redis } from "../../platform/redis.ts";
-import { run } from "../command.ts";
 
 /** The server and its Redis go away and come back, or come back with less: clients send the same call again, and no more. */
 const DEADLINE_MS = 240_000;
@@ -36,10 +35,11 @@ async function insist<T>(call: () => Promise<T>): Promise<T> {
 }
 
 const processOf = async (gym: Gym, pattern: string): Promise<number> => {
-  const { stdout } = await run(["pgrep", "-P", String(gym.pid), "-f", pattern]);
-  const pid = Number(stdout.trim());
-  expect(pid, `one process ${pattern}`).toBeGreaterThan(0);
-  return pid;
+  const children = (await readFile(`/proc/${gym.pid}/task/${gym.pid}/children`, "utf8")).trim().split(" ");
+  const commands = await Promise.all(children.map((pid) => readFile(`/proc/${pid}/cmdline`, "utf8")));
+  const found = children.filter((_, i) => commands[i]?.includes(pattern));
+  expect(found, `one process ${pattern}`).toHaveLength(1);
+  return Number(found[0]);
 };
 
 async function withRedis<T>(gym: Gym, work: (redis: Redis) => Promise<T>): Promise<T> {
