@@ -1,4 +1,4 @@
-import { DelayedError, type Job, Worker } from "bullmq";
+import { DelayedError, type Job, WaitingError, Worker } from "bullmq";
 import type { QueueName } from "../core/jobs.ts";
 import { type JobOf, jobSchemas } from "./job-schemas.ts";
 import type { Logger } from "./log.ts";
@@ -143,6 +143,11 @@ class WatchedWorker<Q extends QueueName> implements QueueWorker {
     this.#alive = performance.now();
     const { queue, log } = this.#options;
     const jobId = job.id ?? "";
+    // It was on its way here when this process was told to take no more.
+    if (this.#paused) {
+      await job.moveToWait(token);
+      throw new WaitingError();
+    }
     const run: Run = { jobId, worker, controller: new AbortController() };
     this.#runs.add(run);
     try {

@@ -9,7 +9,7 @@ const INSTALL_MS = 300_000;
 export function installByApt(...packages: readonly string[]): string | null {
   if (process.geteuid?.() !== 0) return `${packages.join(" ")} is not installed, and only root can install it`;
   const script =
-    'flock /run/lock/polygym-tests-apt sh -c \'apt-get update -q && apt-get install -y -q --no-install-recommends -o DPkg::Lock::Timeout=240 "$@"\' sh "$@"';
+    'flock /tmp/polygym-tests-apt.lock sh -c \'apt-get update -q && apt-get install -y -q --no-install-recommends -o DPkg::Lock::Timeout=240 "$@"\' sh "$@"';
   const done = spawnSync("sh", ["-c", script, "sh", ...packages], {
     env: { ...process.env, DEBIAN_FRONTEND: "noninteractive", RUNLEVEL: "1" },
     timeout: INSTALL_MS,

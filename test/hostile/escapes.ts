@@ -68,7 +68,7 @@ attack(
 
 attack(
   "sees no host path in its mount table",
-  { of: [76], control: shows("cat /proc/self/mountinfo", / - ext4 \/dev\/| - \w+ \/dev\//) },
+  { of: [76], control: shows("cat /proc/self/mountinfo", / - \w+ \/dev\/|lowerdir=\//) },
   async ({ sandbox }) => {
     const table = await outOf(sandbox, "cat /proc/self/mountinfo");
     for (const secret of [install, homedir() === "/" ? "/root/" : `${homedir()}/`, "/dev/vda", ".polygym"])

@@ -47,7 +47,7 @@ attack(
       `/dev/shm/../../tmp/${NAME}`,
     ])
       await sandbox.write(path, "x");
-    for (const folder of ["/", "/tmp", "/dev/shm", process.cwd()])
+    for (const folder of ["/", "/tmp", "/dev/shm"])
       expect((await readdir(folder)).filter((name) => name.includes(NAME))).toEqual([]);
     expect(await outOf(sandbox, "echo alive")).toBe("alive");
   },

@@ -140,7 +140,7 @@ attack(
     of: [26],
     control: showsPython(
       `${QUEUE}\n${FIND_QUEUE}\nos.system("ipcmk -M 4096 >/dev/null; ipcs -m")`,
-      /True\s+True[\s\S]*0x/,
+      /(?=[\s\S]*True\s+True)[\s\S]*0x/,
     ),
   },
   async (bench) => {

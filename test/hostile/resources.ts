@@ -66,7 +66,7 @@ attack(
   {
     of: [2, 3, 78],
     control: shows(
-      `python3 -c '${CHAIN}' & sleep 1; kill -KILL $!; sleep 0.1; grep -lx python3 /proc/[0-9]*/comm 2>/dev/null | wc -l`,
+      `python3 -c '${CHAIN}' & sleep 1; kill -KILL $!; sleep 0.1; cat /proc/[0-9]*/comm | grep -c ^python3`,
       /^[1-9]/m,
     ),
   },
