@@ -63,7 +63,7 @@ const Settings = z.strictObject({
     .int()
     .min(1)
     .max(1_000_000)
-    .default(20)
+    .default(50)
     .describe("a live episode is saved after so many steps: a lost worker's are replayed from there"),
   save_every_s: z.coerce
     .number()
