@@ -2,20 +2,16 @@ import { expect, test } from "vitest";
 import { allowListOf, isPublic } from "./allow-list.ts";
 
 test("a name allows itself, a star what is below it, and neither its neighbours", () => {
-  const list = allowListOf(["packages.example", "*.pythonhosted.test", "10.1.0.0/16", "2001:db8::7"]);
+  const list = allowListOf(["packages.example", "*.files.test", "10.1.0.0/16", "2001:db8::7"]);
   const asked = [
     "packages.example",
     "Packages.Example.",
     "evil-packages.example",
     "packages.example.evil.test",
-    "files.pythonhosted.test",
+    "a.files.test",
   ];
   expect(asked.map(list.allows)).toEqual([true, true, false, false, true]);
-  expect(["pythonhosted.test", "xpythonhosted.test", "a.b.pythonhosted.test"].map(list.allows)).toEqual([
-    false,
-    false,
-    true,
-  ]);
+  expect(["files.test", "xfiles.test", "a.b.files.test"].map(list.allows)).toEqual([false, false, true]);
   expect(["10.1.255.1", "10.2.0.1", "[2001:db8::7]", "2001:db8::8"].map(list.allows)).toEqual([
     true,
     false,
