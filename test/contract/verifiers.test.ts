@@ -200,6 +200,19 @@ for (const { name, task: broken, verifier } of ours) {
   });
 }
 
+test("an input below zero on which gold hangs rules out no larger ones", async () => {
+  const generate =
+    "def generate(seed, count):\n    return [{'args': [[value]]} for value in [-1, *range(1, count + 1)]]\n";
+  const hangs = RIGHT.replace("    for at", "    while values[0] < 0:\n        pass\n    for at");
+  const task = withVerifier(
+    "differential",
+    { "generate.py": generate },
+    { ...target, inputs: { from: "generator" } },
+    { "solution.py": hangs },
+  );
+  expect(await lab.judge(task, right, "differential")).toMatchObject({ score: 1 });
+});
+
 test("a judge that dies of the subject's answers is the subject's fault", async () => {
   const files = {
     "test_hidden.py":
