@@ -4,7 +4,7 @@
  * Covers: each sandbox has its own id range, and its user namespace is owned by that range, so that the kernel's
  * per-user allowances (inotify, pending signals, message queues, pipes) are its own and not the host's. The overlay is
  * mounted by the host from descriptors, with attributes a sandbox cannot set, and no host path shows in its mount table.
- * An upper folder becomes a layer only after its sandbox is gone: the kernel would accept a live one.
+ * An upper folder becomes a layer only after all that ran in its sandbox is gone: the kernel would accept a live one.
  * Does not cover: kernels without detached layers (older than 6.13); the host then fails to start and says so.
  */
 #include "light.h"
@@ -311,6 +311,8 @@ int sandbox_create(const struct create_request *q, struct sandbox *s) {
   uid_t owner = host.root_mode ? base : 0;
   if (userns >= 0) n = q->kind == KIND_EXPORT ? export_mounts(q, userns, owner, fds) : sandbox_mounts(q, s, userns, owner, fds);
   n = send_mounts(ends[0], fds, n);
+  if (n > 0 && q->kind == KIND_SANDBOX)
+    for (; s->nmounts < images[q->image].nmounts; s->nmounts++) s->mounts[s->nmounts] = fds[s->nmounts], fds[s->nmounts] = -1;
   for (size_t i = 0; i < sizeof fds / sizeof *fds; i++) if (fds[i] >= 0) close(fds[i]);
   for (int i = 0; i < p.nattach; i++) close(p.attach[i]);
   int spare[] = {p.listen_fd, p.oom_fd, into, ends[1], userns};

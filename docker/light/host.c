@@ -49,6 +49,7 @@ static void forget(struct sandbox *s) {
   if (s->channel >= 0) close(s->channel);
   snprintf(name, sizeof name, "%u", s->id);
   unlinkat(host.run_dir, name, 0);
+  for (int i = 0; i < s->nmounts; i++) sweep(host.sweeper, "-", s->mounts[i]);
   for (int i = 0; i < s->depth; i++) layer_unreference(s->below[i]);
   sweep(host.sweeper, s->name, s->tmpfs);
   free(s);
@@ -56,7 +57,7 @@ static void forget(struct sandbox *s) {
 
 /* What was asked for is done once PID 1, and with it every process of the sandbox, is gone. */
 static void conclude(struct sandbox *s) {
-  if (s->ending == 'F') layer_keep(s->tmpfs, s->new_layer, s->ending_id), s->tmpfs = -1;
+  if (s->ending == 'F') layer_keep(s->tmpfs, s->nmounts > 0, s->new_layer, s->ending_id), s->tmpfs = -1;
   else reply(s->ending_id, 'o', "");
   forget(s);
 }
@@ -169,7 +170,7 @@ static void merged(uint32_t id) {
   waitpid(m->pid, &status, 0);
   close(m->pidfd);
   if (WIFEXITED(status) && WEXITSTATUS(status) == 0) {
-    layer_keep(m->tmpfs, m->layer, m->id);
+    layer_keep(m->tmpfs, 0, m->layer, m->id);
   } else {
     reply(m->id, 'e', WIFEXITED(status) ? strerror(WEXITSTATUS(status)) : "the merge was killed");
     sweep(host.sweeper, "-", m->tmpfs);

@@ -6,6 +6,8 @@
  */
 #include "light.h"
 
+enum { MOST_MOVED = 1000 };
+
 struct layer *layer_find(uint32_t id) {
   for (struct layer *l = host.layers; l; l = l->next) if (l->id == id) return l;
   return NULL;
@@ -22,14 +24,42 @@ void layer_unreference(struct layer *l) {
   free(l);
 }
 
-static int is_empty(int dir, const char *name) {
-  char entries[512];
-  int fd = openat(dir, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC), found = 0;
+/* Calls `each` with every name of a folder until it answers no; answers how many it was called with. */
+static int each_name(int dir, int (*each)(int dir, const char *name, int into), int into) {
+  char entries[4096];
+  int count = 0, on = 1;
   long n;
-  while (fd >= 0 && !found && (n = syscall(SYS_getdents64, fd, entries, sizeof entries)) > 0)
-    for (long at = 0; at < n; at += *(unsigned short *)(void *)(entries + at + 16)) found |= entries[at + 19] != '.';
-  if (fd >= 0) close(fd);
-  return !found;
+  lseek(dir, 0, SEEK_SET);
+  while (on && (n = syscall(SYS_getdents64, dir, entries, sizeof entries)) > 0)
+    for (long at = 0; on && at < n; at += *(unsigned short *)(void *)(entries + at + 16)) {
+      const char *name = entries + at + 19;
+      if (strcmp(name, ".") != 0 && strcmp(name, "..") != 0) count++, on = each(dir, name, into);
+    }
+  return count;
+}
+static int stop(int dir, const char *name, int into) { return (void)dir, (void)name, (void)into, 0; }
+static int more(int dir, const char *name, int into) { return (void)dir, (void)name, (void)into, 1; }
+static int move(int dir, const char *name, int into) { return renameat(dir, name, into, name), 1; }
+
+/*
+ * The overlay that wrote a folder is taken down by the sweeper: with 20,000 files that takes 50 ms, and nobody can reach it
+ * any more. Until then the kernel counts that one folder as its own, so what lies in it moves to a new one. One with many
+ * entries (a root has few) or no room for a folder stays as it is: the kernel accepts it and says so in its log.
+ */
+static void leave_overlay(int tmpfs, int from, const char *name) {
+  char fresh[8];
+  struct stat st;
+  snprintf(fresh, sizeof fresh, "l%s", name + 1);
+  if (each_name(from, more, -1) > MOST_MOVED || fstat(from, &st) < 0 || mkdirat(tmpfs, fresh, 0700) < 0) return;
+  int into = openat(tmpfs, fresh, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (into >= 0 && fchown(into, st.st_uid, st.st_gid) == 0 && fchmod(into, st.st_mode & 07777) == 0) {
+    for (int tries = 0; tries < 3 && each_name(from, move, into) > 0; tries++) {}
+    const struct timespec times[2] = {st.st_atim, st.st_mtim};
+    futimens(into, times);
+    /* Half a layer would be wrong files for somebody: better no host, which is a typed loss. */
+    if (each_name(from, stop, -1) > 0 || renameat2(tmpfs, fresh, tmpfs, name, RENAME_EXCHANGE) < 0) abort();
+  }
+  if (into >= 0) close(into);
 }
 
 uint64_t tmpfs_bytes(int tmpfs) {
@@ -44,19 +74,22 @@ uint64_t layers_bytes(void) {
   return bytes;
 }
 
-/* A file system that nobody writes any more becomes a layer. */
-void layer_keep(int tmpfs, uint32_t id, uint32_t request) {
+/* A file system that nobody writes any more becomes a layer. `written`: by an overlay that may still be there. */
+void layer_keep(int tmpfs, int written, uint32_t id, uint32_t request) {
   struct layer *l = calloc(1, sizeof *l);
   struct statfs st = {0};
   char name[8];
   if (!l) abort();
-  fstatfs(tmpfs, &st);
   l->id = id, l->mount = tmpfs, l->references = 1;
-  l->bytes = tmpfs_bytes(tmpfs), l->inodes = st.f_files - st.f_ffree;
   for (int i = 0; i < MAX_MOUNTS; i++) {
     snprintf(name, sizeof name, "r%d", i);
-    l->has[i] = !is_empty(tmpfs, name);
+    int fd = openat(tmpfs, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    l->has[i] = fd >= 0 && each_name(fd, stop, -1) > 0;
+    if (l->has[i] && written) leave_overlay(tmpfs, fd, name);
+    if (fd >= 0) close(fd);
   }
+  fstatfs(tmpfs, &st);
+  l->bytes = tmpfs_bytes(tmpfs), l->inodes = st.f_files - st.f_ffree;
   l->next = host.layers;
   host.layers = l;
   size_t mark = frame_begin(&host.out, request, 'o');

@@ -171,6 +171,7 @@ struct layer {
 struct sandbox {
   uint32_t id, serial;
   int kind, pid, pidfd, tmpfs, channel, image;
+  int mounts[MAX_MOUNTS], nmounts; /* its overlays: held, so that its end does not wait for theirs (layers.c) */
   int depth;
   struct layer *below[MAX_DEPTH]; /* topmost first */
   char name[24];
@@ -205,7 +206,7 @@ struct layer *layer_find(uint32_t id);
 uint64_t layers_bytes(void);
 uint64_t tmpfs_bytes(int tmpfs);
 void layer_unreference(struct layer *l);
-void layer_keep(int tmpfs, uint32_t id, uint32_t request);
+void layer_keep(int tmpfs, int written, uint32_t id, uint32_t request);
 int layers_get(struct reader *r, struct layer **into, int *depth);
 int compact_start(struct layer *const *layers, int n, int *tmpfs);
 
