@@ -44,6 +44,8 @@ export class EpisodeActor {
   /** live: takes steps. leaving: ends or is being parked. left: nothing is held any more. */
   #phase: "live" | "leaving" | "left" = "live";
   #running: AbortController | null = null;
+  /** From the start of a step until the record says what its answer says. */
+  #inStep = false;
   #idleSince = steadyNow();
   #mayPark = true;
   readonly #saver: Saver;
@@ -75,7 +77,7 @@ export class EpisodeActor {
 
   /** Epoch ms since when it waits for the policy; null while a step runs, it is leaving or cannot be parked. */
   get idleSince(): number | null {
-    const idle = this.isLive && this.#running === null && this.#saving === null && !this.#main.isRunning;
+    const idle = this.isLive && !this.#inStep && this.#saving === null && !this.#main.isRunning;
     return idle && this.#mayPark ? this.#idleSince : null;
   }
 
@@ -266,6 +268,7 @@ export class EpisodeActor {
     meter.toolMs = 0;
     const controller = new AbortController();
     this.#running = controller;
+    this.#inStep = true;
     if (!accepted) await journal.append(acceptedEvent(mail));
     const slow = markWhenSlow(
       started,
@@ -293,9 +296,12 @@ export class EpisodeActor {
     const { state: _state, ...event } = observed;
     const workspaceView = observed.stop_reason === null ? await view.after(mail.seq, sandbox) : null;
     await journal.append(...done.tools, { type: "step.observed", ...event, workspace_view: workspaceView });
+    // A server may read it from now on, and its client send the next.
+    const askers = this.#main.settle(observed);
     if (shown && observed.stop_reason === null) await this.#setState("ready");
     this.#idleSince = steadyNow();
-    await reply(this.#parts, this.#main.settle(observed), { observed });
+    this.#inStep = false;
+    await reply(this.#parts, askers, { observed });
     await announceObservation(this.#parts, observed);
     if (observed.stop_reason !== null) await this.end(observed.stop_reason, done.failure);
     else await this.#saveWhenDue(mail.seq);
