@@ -67,10 +67,6 @@ export async function anyWorker({ lab, dice }: Scene): Promise<Presence> {
   return dice.pick(running);
 }
 
-/** The worker with this id; undefined when it has ended. */
-export const workerOf = async ({ lab }: Scene, id: string): Promise<Presence | undefined> =>
-  (await lab.gym.workers()).find((worker) => worker.id === id);
-
 /** Kills a process of the service; false when it had ended. */
 export function kill(pid: number, signal: NodeJS.Signals): boolean {
   try {

@@ -4,6 +4,8 @@ import WebSocket from "ws";
 const INSPECTOR = "http://127.0.0.1:9229/json/list";
 const OPENS_MS = 5_000;
 const POLL_MS = 20;
+/** By then the client has left. */
+const LEFT_MS = 500;
 
 /**
  * Evaluates an expression inside a running Node process, by its own debugger: SIGUSR1 opens it on a fixed port, so one
@@ -18,8 +20,8 @@ export async function evaluateIn(pid: number, expression: string): Promise<void>
   socket.once("error", (error) => opened.reject(error));
   await opened.promise;
   const sent = Promise.withResolvers<void>();
-  // The debugger is closed in the same turn, so that the next process finds the port free.
-  const source = `setImmediate(() => process.getBuiltinModule("node:inspector").close()); ${expression}`;
+  // The debugger is closed, so that the next process finds the port free; not under its client, which can hang both.
+  const source = `setTimeout(() => process.getBuiltinModule("node:inspector").close(), ${LEFT_MS}); ${expression}`;
   const message = { id: 1, method: "Runtime.evaluate", params: { expression: source } };
   socket.send(JSON.stringify(message), (error) => (error ? sent.reject(error) : sent.resolve()));
   await sent.promise;

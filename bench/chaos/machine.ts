@@ -67,7 +67,15 @@ export const hostOf = (worker: number): number | null =>
 
 /** First processes of the sandboxes of a native host. */
 export const agentsOf = (host: number): number[] =>
-  allProcesses().filter((pid) => commandOf(pid)[0] === "agent" && isIn(pid, new Map([[host, ""]])));
+  allProcesses().filter((pid) => commandOf(pid)[0] === "agent" && parentOf(pid) === host);
+
+/** The process of the service with this id; null when it has ended. It is there before its presence is. */
+export const processOf = (id: string): number | null =>
+  allProcesses().find(
+    (pid) =>
+      environmentOf(pid).includes(`POLYGYM_PROCESS_ID=${id}`) &&
+      commandOf(pid).some((word) => word.endsWith("/main.ts")),
+  ) ?? null;
 
 export const allProcesses = (): number[] =>
   names("/proc")

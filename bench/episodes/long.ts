@@ -1,5 +1,5 @@
 import { startGym } from "../gym.ts";
-import { serviceMemory, slope, totalKb } from "../memory.ts";
+import { COLLECTING, serviceMemory, slope, totalKb } from "../memory.ts";
 import { percentile, sample } from "../report.ts";
 import { create, step } from "./acting.ts";
 
@@ -10,7 +10,7 @@ const EDGE = 100;
 
 /** One episode of very many calls: the last must cost what the first did. */
 export async function longEpisode(calls: number) {
-  await using gym = await startGym();
+  await using gym = await startGym({ environment: COLLECTING });
   const { episode_id: id } = await create(gym, { limits: { steps: 10_000, wall_s: 86_400 } });
   const memory: { x: number; y: number }[] = [];
   const own: number[] = [];

@@ -1,14 +1,14 @@
 import { eventually, type Gym, startGym } from "../gym.ts";
-import { type ServiceMemory, serviceMemory, slope, totalKb } from "../memory.ts";
+import { COLLECTING, type ServiceMemory, serviceMemory, slope, totalKb } from "../memory.ts";
 import { sample } from "../report.ts";
 import { create, snapshot, step } from "./acting.ts";
 
 const LIVE = 200;
 /** Parked in portions, so that how many live at a time stays the same while the number of parked ones grows. */
 const PORTION = 50;
-const PORTIONS = 16;
+const PORTIONS = 30;
 /** The first portions fill what is made once: code, pools, buffers. */
-const WARM_PORTIONS = 6;
+const WARM_PORTIONS = 10;
 const AT_ONCE = 16;
 
 /**
@@ -16,7 +16,7 @@ const AT_ONCE = 16;
  * processes together. The growth with the number of episodes, not a difference of two looks.
  */
 export async function memory() {
-  await using gym = await startGym();
+  await using gym = await startGym({ environment: COLLECTING });
   const parked: { episodes: number; memory: ServiceMemory }[] = [];
   for (let portion = 1; portion <= PORTIONS; portion++) {
     const ids = await open(gym, PORTION);

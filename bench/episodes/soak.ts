@@ -1,15 +1,15 @@
 import { startGym } from "../gym.ts";
-import { serviceMemory, slope, totalKb } from "../memory.ts";
+import { COLLECTING, serviceMemory, slope, totalKb } from "../memory.ts";
 import { sample } from "../report.ts";
 import { rollout } from "./acting.ts";
 
 const AT_ONCE = 8;
 const WARM = 200;
-const LOOK_EVERY = 100;
+const LOOK_EVERY = 250;
 
 /** Scripted episodes one after the other: memory must not grow with their number. */
 export async function soak(episodes: number) {
-  await using gym = await startGym();
+  await using gym = await startGym({ environment: COLLECTING });
   await sample(Math.min(WARM, episodes), AT_ONCE, async () => void (await rollout(gym)));
   const memory = [{ x: 0, y: totalKb(await serviceMemory(gym.pid)) }];
   let rewards = 0;

@@ -3,7 +3,8 @@ import { once } from "node:events";
 import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import { eventually } from "../../gym.ts";
-import { type Fault, kill, now, type Scene, unexpected, workerOf } from "../fault.ts";
+import { type Fault, kill, now, type Scene, unexpected } from "../fault.ts";
+import { processOf } from "../machine.ts";
 import { httpWire } from "../wire.ts";
 import { FRAMEWORK, TASK } from "../workload.ts";
 import { playOne, trainerPlan } from "./clients.ts";
@@ -48,8 +49,8 @@ async function killEveryOwner(scene: Scene, id: string): Promise<number> {
       GRANT_MS,
     );
     if (seen === null) break;
-    const worker = await workerOf(scene, seen.processId);
-    if (worker !== undefined && kill(worker.pid, "SIGKILL")) kills++;
+    const pid = processOf(seen.processId);
+    if (pid !== null && kill(pid, "SIGKILL")) kills++;
   }
   return kills;
 }

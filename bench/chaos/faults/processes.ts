@@ -1,6 +1,6 @@
-import { anyWorker, type Fault, type Injected, kill, now, pause, type Scene, workerOf } from "../fault.ts";
+import { anyWorker, type Fault, type Injected, kill, now, pause, type Scene } from "../fault.ts";
 import { evaluateIn } from "../inspector.ts";
-import { agentsOf, hostOf } from "../machine.ts";
+import { agentsOf, hostOf, processOf } from "../machine.ts";
 
 /** Rows 1, 2, 3, 8, 9, 11, 16: the processes of the service. */
 
@@ -14,12 +14,10 @@ const CALLS_MS = 2_000;
 
 /** Kills the worker that writes the next line of this kind. */
 async function killAt(scene: Scene, wanted: (line: string) => boolean): Promise<Injected> {
-  const running = new Map((await scene.lab.gym.workers()).map(({ id, pid }) => [id, pid]));
-  for (let tries = 0; tries < 5; tries++) {
+  for (const deadline = performance.now() + PHASE_MS; performance.now() < deadline; ) {
     const seen = await scene.tail.next((line) => line.includes(scene.run) && wanted(line), PHASE_MS);
-    if (seen === null) break;
-    const pid = running.get(seen.processId) ?? (await workerOf(scene, seen.processId))?.pid;
-    if (pid === undefined) continue;
+    const pid = seen?.processId.startsWith("worker") ? processOf(seen.processId) : null;
+    if (seen === null || pid === null) continue;
     // At once as often as later: some phases are over in a moment.
     if (scene.dice.chance(0.5)) await pause(scene.dice.below(PHASE_JITTER_MS));
     const injected = now([seen.processId]);
