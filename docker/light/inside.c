@@ -200,9 +200,8 @@ void inside(const struct plan *p, int channel) {
   check(syscall(SYS_pivot_root, ".", "."), "pivot_root");
   check(umount2(".", MNT_DETACH), "leave the old root");
   check(chdir("/"), "enter the new root");
-  bound_resources(p);
-  bound_capabilities();
-  /* 0,1,2 = nothing, 3 = listening socket, 4 = memory counter, 5 = channel until exec; everything else is closed. */
+  /* 0,1,2 = nothing, 3 = listening socket, 4 = memory counter, 5 = channel until exec; everything else is closed,
+   * the host's own, several for each of its sandboxes. The limit on descriptors comes after: it is lower than they are many. */
   int high[4] = {fcntl(p->listen_fd, F_DUPFD, 100), fcntl(p->oom_fd >= 0 ? p->oom_fd : p->listen_fd, F_DUPFD, 100),
                  fcntl(channel, F_DUPFD_CLOEXEC, 100), fcntl(p->agent_fd, F_DUPFD_CLOEXEC, 100)};
   check(dup2(high[0], 3), "descriptor 3");
@@ -212,6 +211,8 @@ void inside(const struct plan *p, int channel) {
   out = 5;
   for (int i = 0; i < 3; i++) close(i);
   syscall(SYS_close_range, 7, ~0u, 0);
+  bound_resources(p);
+  bound_capabilities();
   char role[] = "agent", mode[] = {p->kind == KIND_EXPORT ? 'x' : p->root_mode ? 'r' : 'u', p->oom_fd >= 0 ? 'o' : '-', 0};
   char limit[24];
   snprintf(limit, sizeof limit, "%llu", p->memory_by_rlimit ? (unsigned long long)p->limits.memory : 0ull);
