@@ -128,6 +128,9 @@ export type IdempotencyState =
   | { readonly status: "done"; readonly httpStatus: number; readonly body: string }
   | { readonly status: "other_body" };
 
+/** What an operator may stop: a queue, by its name, or a worker, by its id. */
+export type Halted = "queue" | "worker";
+
 export interface AdminStore {
   addToken(token: TokenRecord): Promise<void>;
   /** By sha256 of the secret; null when unknown or revoked. */
@@ -145,6 +148,14 @@ export interface AdminStore {
   putJob(job: BackgroundJob): Promise<void>;
   job(id: JobId): Promise<BackgroundJob | null>;
   jobs(): Promise<BackgroundJob[]>;
+  /**
+   * Keeps an operator's word that nothing is taken from a queue, or by a worker, until {@link letGoOn}. Redis and the workers
+   * are brought to it, also after they forgot. Idempotent.
+   */
+  halt(kind: Halted, name: string): Promise<void>;
+  /** Idempotent. */
+  letGoOn(kind: Halted, name: string): Promise<void>;
+  halted(kind: Halted): Promise<string[]>;
   /** The installation's secret for seeds and cookies; made on first use, the same for every process. */
   secret(): Promise<string>;
 }

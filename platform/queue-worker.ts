@@ -46,6 +46,7 @@ export class PostponeError extends Error {
 }
 
 export interface QueueWorker {
+  readonly queue: QueueName;
   /** Jobs that run here now. */
   readonly running: number;
   /** Takes no new jobs; the running ones go on. */
@@ -92,6 +93,10 @@ class WatchedWorker<Q extends QueueName> implements QueueWorker {
       this.#watch().catch((error: unknown) => options.log.debug({ err: error }, "queue not looked at"));
     }, WATCH_EVERY_MS);
     this.#timer.unref();
+  }
+
+  get queue(): QueueName {
+    return this.#options.queue;
   }
 
   get running(): number {

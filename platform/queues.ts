@@ -46,7 +46,7 @@ export interface Queues {
   counts(): Promise<Record<QueueName, QueueCounts>>;
   /** When the job that waits longest was added, epoch ms; null when none waits. */
   oldestWaiting(queue: QueueName): Promise<number | null>;
-  /** True while nothing is taken from it, on an operator's word. */
+  /** True while nothing is taken from it. Redis may forget it; the operator's word is in the store. */
   isPaused(queue: QueueName): Promise<boolean>;
   /** Nothing more is taken from it, at any worker, until it is resumed; what runs goes on. Idempotent. */
   pause(queue: QueueName): Promise<void>;
@@ -61,7 +61,7 @@ export interface Queues {
    */
   releaseJobs(processId: string): Promise<string[]>;
   /** For the dashboard. */
-  bullQueues(): readonly Queue[];
+  bullQueue(queue: QueueName): Queue;
   close(): Promise<void>;
 }
 
@@ -118,7 +118,7 @@ export function openQueues({ url }: { url: string }): Queues {
       attempted(async () =>
         (await Promise.all([...queues.values()].map((q) => releaseFrom(q, redis, processId)))).flat(),
       ),
-    bullQueues: () => [...queues.values()],
+    bullQueue: queueOf,
     close: async () => {
       const closing = Promise.allSettled([...queues.values()].map((queue) => queue.close()));
       redis.disconnect();

@@ -31,9 +31,9 @@ export class Occupancy {
   readonly #workers: Remembered<Presence[]>;
   readonly #paused: Remembered<boolean>;
 
-  constructor({ workers, queues }: Pick<ServerDeps, "workers" | "queues">) {
+  constructor({ workers, store }: Pick<ServerDeps, "workers" | "store">) {
     this.#workers = new Remembered(workers);
-    this.#paused = new Remembered(() => queues.isPaused("episode"));
+    this.#paused = new Remembered(async () => (await store.halted("queue")).includes("episode"));
   }
 
   async workers(now = Date.now()): Promise<readonly Presence[]> {

@@ -1,5 +1,6 @@
 import { setTimeout } from "node:timers/promises";
 import { ProblemError } from "../core/errors.ts";
+import type { QueueName } from "../core/jobs.ts";
 import type { Presence } from "../core/mail.ts";
 import type { Parts } from "./parts.ts";
 
@@ -9,8 +10,18 @@ const PATIENCE_MS = 10_000;
 const TELL_AGAIN_MS = 2_000;
 const LOOK_EVERY_MS = 50;
 
-/** Tells a worker what to take, and answers what it says of itself once it does so. */
+/** Nothing is taken from a paused queue. The store keeps the word; workers put it back into a Redis that forgot it. */
+export async function turnQueue(parts: Parts, queue: QueueName, verb: "pause" | "resume"): Promise<void> {
+  // In this order whoever sees Redis changed finds the word in the store.
+  await (verb === "pause" ? parts.store.halt("queue", queue) : parts.store.letGoOn("queue", queue));
+  await parts.queues[verb](queue);
+  parts.log.info({ queue, verb }, "queue paused or resumed");
+}
+
+/** Keeps and tells a worker what to take, and answers what it says of itself once it does so. */
 export async function turnWorker(parts: Parts, id: string, state: Presence["state"]): Promise<Presence> {
+  if ((await parts.workers()).some((worker) => worker.id === id))
+    await (state === "draining" ? parts.store.halt("worker", id) : parts.store.letGoOn("worker", id));
   const started = Date.now();
   for (let toldAt = Number.NEGATIVE_INFINITY; ; await setTimeout(LOOK_EVERY_MS)) {
     const worker = (await parts.workers()).find((candidate) => candidate.id === id);

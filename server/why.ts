@@ -150,7 +150,7 @@ async function whyVerifying(
   workers: readonly Presence[],
 ): Promise<Said & Pick<WhyAnswer, "pending_reason">> {
   if (workers.length === 0) return { pending_reason: "no_worker", ...REASONS.no_worker };
-  if (await parts.queues.isPaused("verify")) return { pending_reason: "paused", ...REASONS.paused };
+  if ((await parts.store.halted("queue")).includes("verify")) return { pending_reason: "paused", ...REASONS.paused };
   const { waiting, active } = (await parts.queues.counts()).verify;
   if (record.pending_reason === "image_building")
     return { pending_reason: "image_building", ...(await whyImage(parts, record)) };
@@ -177,9 +177,9 @@ function whyDone(caller: Caller, record: EpisodeRecord): Said {
 
 /** Why a queue does or does not move. */
 export async function whyQueue(parts: Parts, queue: QueueName): Promise<WhyAnswer> {
-  const [counts, paused, since, workers] = await Promise.all([
+  const [counts, halted, since, workers] = await Promise.all([
     parts.queues.counts(),
-    parts.queues.isPaused(queue),
+    parts.store.halted("queue"),
     parts.queues.oldestWaiting(queue),
     parts.occupancy.workers(),
   ]);
@@ -193,7 +193,7 @@ export async function whyQueue(parts: Parts, queue: QueueName): Promise<WhyAnswe
     what: `${numbers}: ${REASONS[reason].what}`,
     hint: REASONS[reason].hint,
   });
-  if (paused) return because("paused", "paused");
+  if (halted.includes(queue)) return because("paused", "paused");
   if (waiting === 0) {
     const state = active > 0 ? "moving" : "idle";
     return { ...answer, state, pending_reason: null, what: `${numbers}: nothing waits`, hint: "nothing to do" };

@@ -1,7 +1,9 @@
+import type { QueueName } from "../core/jobs.ts";
 import type { Presence } from "../core/mail.ts";
 import { steadyNow } from "../platform/clock.ts";
 import type { QueueWorker } from "../platform/queues.ts";
 import type { LiveEpisodes } from "./episode/live.ts";
+import type { Halts } from "./halts.ts";
 
 /** Time that running steps have to be answered before the process ends. */
 const LEAVE_MS = 25_000;
@@ -9,12 +11,16 @@ const LOOK_EVERY_MS = 100;
 
 /**
  * Whether this process takes jobs. running ⇄ draining: a draining one takes none, parks what is idle and lets the rest come
- * to its end; it stays until it is told to go on or its process is stopped.
+ * to its end; it stays until it is told to go on or its process is stopped. Of a paused queue it takes none either, also
+ * while Redis has forgotten the pause.
  */
 export class Intake {
   readonly #processors: readonly QueueWorker[];
   readonly #live: LiveEpisodes;
+  readonly #stopped = new Set<QueueWorker>();
   #state: Presence["state"] = "running";
+  #paused: ReadonlySet<QueueName> = new Set();
+  #leaving = false;
 
   constructor(processors: readonly QueueWorker[], live: LiveEpisodes) {
     this.#processors = processors;
@@ -30,10 +36,28 @@ export class Intake {
     return this.#processors.reduce((sum, processor) => sum + processor.running, 0);
   }
 
+  /** One that leaves takes nothing any more, whatever it is told. */
   async turn(state: Presence["state"]): Promise<void> {
-    if (state === this.#state) return;
+    if (this.#leaving) return;
     this.#state = state;
-    await Promise.all(this.#processors.map((each) => (state === "draining" ? each.pause() : each.resume())));
+    await this.#apply();
+  }
+
+  async follow({ queues, draining }: Halts): Promise<void> {
+    this.#paused = queues;
+    await this.turn(draining ? "draining" : "running");
+  }
+
+  async #apply(): Promise<void> {
+    await Promise.all(
+      this.#processors.map((each) => {
+        const stop = this.#state === "draining" || this.#paused.has(each.queue);
+        if (stop === this.#stopped.has(each)) return undefined;
+        if (stop) this.#stopped.add(each);
+        else this.#stopped.delete(each);
+        return stop ? each.pause() : each.resume();
+      }),
+    );
   }
 
   /** While it drains, episodes are parked as soon as they wait for their policy. */
@@ -44,6 +68,7 @@ export class Intake {
   /** Before the process ends: running steps have {@link LEAVE_MS} to be answered, then other workers run them again. */
   async leave(): Promise<void> {
     await this.turn("draining");
+    this.#leaving = true;
     const deadline = steadyNow() + LEAVE_MS;
     while (this.#live.size > 0 && steadyNow() < deadline) {
       await this.tend();

@@ -23,6 +23,7 @@ import { completeLogs } from "./closing.ts";
 import type { WorkerDeps } from "./deps.ts";
 import { LiveEpisodes } from "./episode/live.ts";
 import { runEpisode } from "./episode/run.ts";
+import { forgetDeadWorkers, restoreHalts } from "./halts.ts";
 import { hinting } from "./hints.ts";
 import { workOnImages } from "./images/build.ts";
 import { ImageGate } from "./images/gate.ts";
@@ -85,6 +86,8 @@ export async function startWorker({ config, redisUrl, provider, log }: WorkerOpt
   };
   await provider.reap();
   const judging = new Set<EpisodeId>();
+  // Before the first job is taken: Redis may have come back empty.
+  await restoreHalts(deps);
   const builds = startBuilds(deps, config, redisUrl);
   const intake = new Intake([...startProcessors(deps, { live, judging }, config, redisUrl), builds], live);
   const describing = await describer(deps, { live, intake }, config);
@@ -100,7 +103,10 @@ export async function startWorker({ config, redisUrl, provider, log }: WorkerOpt
   const census = new WorkerCensus(redis, workerId);
   const reap = async () => {
     await reapEpisodes(deps, { census, owns: (id) => live.owns(id) || judging.has(id) });
-    if (census.leads()) await completeLogs(deps);
+    await intake.follow(await restoreHalts(deps));
+    if (!census.leads()) return;
+    await completeLogs(deps);
+    await forgetDeadWorkers(deps, redis);
   };
   await reap();
   await tendImages(deps, config);

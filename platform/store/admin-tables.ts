@@ -13,9 +13,15 @@ export interface AdminTablesOptions {
   readonly now: () => number;
 }
 
-/** Tokens, logins, idempotency keys and background jobs in SQLite. They are not in the segments. */
+/** Tokens, logins, idempotency keys, background jobs and what operators stopped, in SQLite. They are not in the segments. */
 export function adminTables({ database, secret, now }: AdminTablesOptions): AdminStore {
-  return { ...tokenTables(database, now), ...idempotencyTable(database, now), ...jobTable(database), secret };
+  return {
+    ...tokenTables(database, now),
+    ...idempotencyTable(database, now),
+    ...jobTable(database),
+    ...haltTable(database),
+    secret,
+  };
 }
 
 type TokenStore = Pick<AdminStore, "addToken" | "tokenByHash" | "tokens" | "revokeToken" | "putLogin" | "takeLogin">;
@@ -107,5 +113,17 @@ function jobTable(database: Database): Pick<AdminStore, "putJob" | "job" | "jobs
         return row === undefined ? null : parse(row);
       }),
     jobs: () => database.read(() => all.all().map(parse)),
+  };
+}
+
+function haltTable(database: Database): Pick<AdminStore, "halt" | "letGoOn" | "halted"> {
+  const { sql } = database;
+  const insert = sql.prepare("INSERT OR IGNORE INTO halts (kind, name) VALUES (?, ?)");
+  const remove = sql.prepare("DELETE FROM halts WHERE kind = ? AND name = ?");
+  const all = sql.prepare("SELECT name FROM halts WHERE kind = ? ORDER BY name");
+  return {
+    halt: (kind, name) => database.write(() => void insert.run(kind, name)),
+    letGoOn: (kind, name) => database.write(() => void remove.run(kind, name)),
+    halted: (kind) => database.read(() => all.all(kind).map((row) => String(row.name))),
   };
 }

@@ -20,7 +20,7 @@ export interface RecoverOptions {
 /**
  * Looks at the segments once after each start of the machine, and when the database is new. Then the last transactions of
  * the database may be missing while the segments have everything that was answered; so what they say is put in: which
- * episodes each holds, their records and verdicts. Tokens, logins, idempotency keys and jobs cannot be made again.
+ * episodes each holds, their records and verdicts. Tokens, logins, idempotency keys, jobs and halts cannot be made again.
  */
 export async function recover({ database, table, dir, log }: RecoverOptions): Promise<void> {
   const boot = bootId();

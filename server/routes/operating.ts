@@ -2,7 +2,7 @@ import * as z from "zod";
 import { WhyAnswer } from "../../core/api.ts";
 import { QUEUE_NAMES } from "../../core/jobs.ts";
 import { Presence } from "../../core/mail.ts";
-import { turnWorker } from "../operating.ts";
+import { turnQueue, turnWorker } from "../operating.ts";
 import type { Parts } from "../parts.ts";
 import { whyQueue } from "../why.ts";
 import { type App, answers } from "./app.ts";
@@ -37,8 +37,7 @@ export function operatingRoutes(app: App, parts: Parts): void {
       { schema: { params: QueueParams, tags, summary, response: answers(WhyAnswer) } },
       async (request) => {
         const { queue } = request.params;
-        await parts.queues[verb](queue);
-        parts.log.info({ queue, verb }, "queue paused or resumed");
+        await turnQueue(parts, queue, verb);
         return whyQueue(parts, queue);
       },
     );

@@ -3,10 +3,12 @@ import { BullMQAdapter } from "@bull-board/api/bullMQAdapter";
 import { FastifyAdapter } from "@bull-board/fastify";
 import helmet from "@fastify/helmet";
 import swaggerUi from "@fastify/swagger-ui";
+import { QUEUE_NAMES, type QueueName } from "../../core/jobs.ts";
 import { steadyNow } from "../../platform/clock.ts";
 import { seesTrajectory } from "../auth/caller.ts";
 import { callerOf } from "../auth/guard.ts";
 import { getEpisode, visibleEpisode } from "../episodes.ts";
+import { turnQueue } from "../operating.ts";
 import { episodePage } from "../pages/episode-page.ts";
 import type { Parts } from "../parts.ts";
 import { trajectoryPage } from "../trajectory.ts";
@@ -50,20 +52,25 @@ export async function pageRoutes(app: App, parts: Parts): Promise<void> {
 
 async function registerBoard(app: App, parts: Parts): Promise<void> {
   const serverAdapter = new FastifyAdapter();
-  const queues = parts.queues.bullQueues().map(
-    (queue) =>
-      new BullMQAdapter(queue, {
-        externalJobUrl: (job) => {
-          const id = episodeOf(job.data);
-          return id === null
-            ? { displayText: "server", href: "/docs" }
-            : { displayText: "episode", href: `/episodes/${id}` };
-        },
-      }),
-  );
+  const queues = QUEUE_NAMES.map((name) => boardQueue(parts, name));
   createBullBoard({ queues, serverAdapter, options: { uiConfig: { boardTitle: "polygym queues" } } });
   serverAdapter.setBasePath("/ops/queues");
   await app.register(serverAdapter.registerPlugin(), { prefix: "/ops/queues" });
+}
+
+/** Pausing here is an operator's word like any other. */
+function boardQueue(parts: Parts, name: QueueName): BullMQAdapter {
+  const queue = new BullMQAdapter(parts.queues.bullQueue(name), {
+    externalJobUrl: (job) => {
+      const id = episodeOf(job.data);
+      return id === null
+        ? { displayText: "server", href: "/docs" }
+        : { displayText: "episode", href: `/episodes/${id}` };
+    },
+  });
+  queue.pause = () => turnQueue(parts, name, "pause");
+  queue.resume = () => turnQueue(parts, name, "resume");
+  return queue;
 }
 
 function episodeOf(data: unknown): string | null {

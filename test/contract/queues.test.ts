@@ -122,7 +122,7 @@ test("a handler that throws fails its job, and others go on", async () => {
 test("a job that is none, or that is far too large, fails alone and never reaches a handler", async () => {
   const seen: EpisodeJob[] = [];
   work(async (job) => void seen.push(job), 1);
-  const raw = queues.bullQueues().find(({ name }) => name === "episode");
+  const raw = queues.bullQueue("episode");
   const poison: unknown[] = [
     null,
     7,
@@ -260,7 +260,7 @@ test("a worker that stopped taking jobs is replaced", async () => {
   const seen: string[] = [];
   work(async (job) => void seen.push(job.episode_id));
   // A rate limit puts the worker to sleep for half a minute, and lifting it does not wake it: as a lost wake-up would.
-  const episodes = queues.bullQueues().find((queue) => queue.name === "episode");
+  const episodes = queues.bullQueue("episode");
   await episodes?.setGlobalRateLimit(1, 60_000);
   const [first, second] = [newJob(), newJob()];
   await queues.addEpisode(first);

@@ -45,6 +45,7 @@ describe.skipIf("missing" in programs)("with a PostgreSQL server", () => {
       { version: 2 },
       { version: 3 },
       { version: 4 },
+      { version: 5 },
     ]);
   });
 

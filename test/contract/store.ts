@@ -404,6 +404,19 @@ export function storeContract(name: string, openSpace: () => Promise<StoreSpace>
       expect(await store.job(newJobId())).toBeNull();
     });
 
+    test("keeps what was stopped until it may go on, for every process and the next start", async () => {
+      await Promise.all([store.halt("queue", "episode"), other.halt("queue", "episode"), store.halt("worker", "w")]);
+      expect(await other.halted("queue")).toEqual(["episode"]);
+      expect(await store.halted("worker")).toEqual(["w"]);
+      await store.close();
+      store = await space.open("worker_c");
+      expect(await store.halted("queue")).toEqual(["episode"]);
+      await store.letGoOn("queue", "episode");
+      await store.letGoOn("queue", "episode");
+      expect(await other.halted("queue")).toEqual([]);
+      expect(await other.halted("worker")).toEqual(["w"]);
+    });
+
     test("keeps every version of an imported task, and tells what came since, the last one last", async () => {
       const id = TaskId.parse("mine/a");
       const version = (text: string, of = id) => ({ id: of, version: sha256(text), archive: sha256(`tar ${text}`) });

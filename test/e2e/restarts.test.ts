@@ -137,6 +137,41 @@ test("a Redis that stands still for 5 s loses nothing and runs nothing twice", {
   await settle(gym);
 });
 
+test("a paused queue and a draining worker stay so after FLUSHALL and a restart of Redis", {
+  timeout: DEADLINE_MS,
+}, async () => {
+  await using gym = await startGym({ workers: 2 });
+  const [draining] = await gym.workers();
+  if (draining === undefined) throw new Error("two workers were asked for");
+  await gym.client.request("POST", `/v1/workers/${draining.id}/drain`);
+  await gym.client.request("POST", "/v1/queues/episode/pause");
+  const waiting: EpisodeAnswer[] = [];
+  for (const forget of [
+    () => withRedis(gym, (redis) => redis.flushall()),
+    async () => process.kill(await processOf(gym, "redis-server"), "SIGKILL"),
+  ]) {
+    await forget();
+    waiting.push(await insist(() => create(gym, "?wait_s=0")));
+    const restored = () => withRedis(gym, async (redis) => (await redis.hexists("bull:episode:meta", "paused")) === 1);
+    await eventually(restored, DEADLINE_MS, "the pause in Redis");
+    const seen = async () => (await gym.workers()).find(({ id }) => id === draining.id)?.state === "draining";
+    await eventually(seen, DEADLINE_MS, "the draining worker");
+  }
+  // The sweeper has put back by then what Redis forgot.
+  const queued = async () =>
+    ((await gym.client.request("GET", "/v1/queues/episode/why")) as { what: string }).what.startsWith("2 wait, 0 run");
+  await eventually(queued, DEADLINE_MS, "the jobs in the queue");
+  for (const { episode_id } of waiting)
+    expect(await gym.client.episode("GET", `/v1/episodes/${episode_id}?wait_s=0`)).toMatchObject({
+      state: "queued",
+      pending_reason: "paused",
+    });
+  await gym.client.request("POST", "/v1/queues/episode/resume");
+  for (const { episode_id } of waiting) expect(said(await step(gym, episode_id, 1, "echo here"))).toBe("here");
+  const after = (await gym.workers()).find(({ id }) => id === draining.id);
+  expect(after).toMatchObject({ state: "draining", live: 0 });
+});
+
 /** Both are the same to the queue: jobs that were there are not there any more. */
 const losses: readonly [string, (folder: string) => Promise<void>][] = [
   ["an empty Redis", (folder) => rm(folder, { recursive: true, force: true })],
@@ -153,6 +188,8 @@ test.each(losses)("%s at the next start loses nothing", { timeout: DEADLINE_MS }
   await first.stop();
   await lose(join(first.home, "redis"));
   await using gym = await startGym({ home: first.home });
+  const kept = await gym.client.request("GET", "/v1/queues/episode/why");
+  expect(kept).toMatchObject({ state: "paused", pending_reason: "paused" });
   await gym.client.request("POST", "/v1/queues/episode/resume");
   for (const { episode_id } of waiting) expect(said(await step(gym, episode_id, 1, "echo here"))).toBe("here");
   expect(said(await step(gym, parked, 2, "cat /workspace/count"))).toBe("x");

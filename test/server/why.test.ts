@@ -74,14 +74,20 @@ test("somebody else's episode has no why", async () => {
   expect(await why(await lab.token("trainer"), record.episode_id)).toMatchObject({ status: 404 });
 });
 
-test("a paused queue says so", async () => {
+test("a paused queue says so, also when Redis has forgotten it", async () => {
+  const token = await lab.token("operator");
   const redis = connectRedis(lab.redisUrl);
-  await redis.hset("bull:import:meta", "paused", "1");
-  expect(await whyQueue(await lab.token("viewer"), "import")).toMatchObject({
-    state: "paused",
-    pending_reason: "paused",
-  });
+  const paused = { state: "paused", pending_reason: "paused" };
+  expect((await call(lab, token, "POST", "/v1/queues/import/pause")).body).toMatchObject(paused);
+  expect(await redis.hexists("bull:import:meta", "paused")).toBe(1);
   await redis.hdel("bull:import:meta", "paused");
+  expect(await whyQueue(token, "import")).toMatchObject(paused);
+  await call(lab, token, "PUT", "/ops/queues/api/queues/import/resume");
+  expect(await whyQueue(token, "import")).toMatchObject({ state: "idle" });
+  await call(lab, token, "PUT", "/ops/queues/api/queues/import/pause");
+  expect(await whyQueue(token, "import")).toMatchObject(paused);
+  await call(lab, token, "POST", "/v1/queues/import/resume");
+  expect(await redis.hexists("bull:import:meta", "paused")).toBe(0);
   redis.disconnect();
 });
 

@@ -15,12 +15,13 @@ export interface AdminRowsOptions {
   readonly now: () => number;
 }
 
-/** Tokens, logins, idempotency keys, background jobs and the installation's secret as rows. */
+/** Tokens, logins, idempotency keys, background jobs, what operators stopped and the installation's secret as rows. */
 export function adminRows({ connection, now }: AdminRowsOptions): AdminStore {
   return {
     ...tokenRows(connection, now),
     ...idempotencyRows(connection, now),
     ...jobRows(connection),
+    ...haltRows(connection),
     secret: () => installationSecret(connection),
   };
 }
@@ -124,6 +125,21 @@ function jobRows(connection: Connection): Pick<AdminStore, "putJob" | "job" | "j
     },
     jobs: async () =>
       (await connection.rows("SELECT record FROM jobs ORDER BY created_at DESC, id DESC LIMIT 1000")).map(jobOf),
+  };
+}
+
+function haltRows(connection: Connection): Pick<AdminStore, "halt" | "letGoOn" | "halted"> {
+  return {
+    halt: async (kind, name) => {
+      await connection.rows("INSERT INTO halts (kind, name) VALUES ($1, $2) ON CONFLICT DO NOTHING", [kind, name]);
+    },
+    letGoOn: async (kind, name) => {
+      await connection.rows("DELETE FROM halts WHERE kind = $1 AND name = $2", [kind, name]);
+    },
+    halted: async (kind) =>
+      (await connection.rows("SELECT name FROM halts WHERE kind = $1 ORDER BY name", [kind])).map((row) =>
+        String(row.name),
+      ),
   };
 }
 

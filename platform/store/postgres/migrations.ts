@@ -70,6 +70,7 @@ const MIGRATIONS: readonly string[] = [
   CREATE INDEX closings_by_age ON closings (since);
   `,
   "CREATE INDEX episodes_open ON episodes (owner) WHERE state <> 'done';",
+  "CREATE TABLE halts (kind text NOT NULL, name text NOT NULL, PRIMARY KEY (kind, name));",
 ];
 
 /** Brings the database to this build's version: one transaction, one process at a time, all or nothing. */
