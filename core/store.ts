@@ -70,8 +70,17 @@ export interface EpisodeStore {
     page: { after?: string | undefined; limit?: number | undefined },
   ): Promise<EpisodePage>;
   counts(filter: EpisodeFilter): Promise<EpisodeCounts>;
-  /** Episodes in these states whose record has not changed for `olderThanMs`: food for the sweeper. */
-  unfinished(states: readonly EpisodeState[], olderThanMs: number): Promise<EpisodeRecord[]>;
+  /**
+   * Episodes in these states whose record has not changed for `olderThanMs`: food for the sweeper. With `scripted` only those
+   * that a script drives. (Default: all)
+   */
+  unfinished(
+    states: readonly EpisodeState[],
+    olderThanMs: number,
+    only?: { readonly scripted: true },
+  ): Promise<EpisodeRecord[]>;
+  /** Parked episodes that nobody has acted on for their `idle_timeout_s`. Costs nothing for those that are not due. */
+  abandoned(): Promise<EpisodeRecord[]>;
   /** Makes `worker` the owner under term `expected + 1` and the state `booting`. Null when the term has moved on or the episode is verifying or done. */
   grantTerm(id: EpisodeId, worker: string, expected: number): Promise<EpisodeRecord | null>;
   /** Compare-and-set. Null when the guard does not hold: stop, somebody else owns it. */

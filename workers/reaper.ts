@@ -1,4 +1,4 @@
-import type { EpisodeRecord, EpisodeState } from "../core/episode.ts";
+import type { EpisodeRecord } from "../core/episode.ts";
 import { GymError } from "../core/errors.ts";
 import type { EpisodeId } from "../core/ids.ts";
 import { steadyNow } from "../platform/clock.ts";
@@ -68,22 +68,21 @@ export async function reapEpisodes(deps: WorkerDeps, view: ReaperView): Promise<
     record.worker === deps.workerId
       ? !view.owns(record.episode_id) && steadyNow() - record.updated_at > SILENT_MS
       : !view.census.lives(record.worker);
+  const { store } = deps;
   const rounds: [
-    EpisodeState[],
-    number,
+    () => Promise<EpisodeRecord[]>,
     (record: EpisodeRecord) => boolean,
     (deps: WorkerDeps, record: EpisodeRecord) => Promise<boolean>,
   ][] = [
-    [["booting", "ready", "running"], 0, isLost, takeFromLostOwner],
-    [["queued"], ORPHAN_AFTER_MS, () => true, wakeQueued],
-    [["parked"], ORPHAN_AFTER_MS, (record) => record.script !== null, wakeQueued],
-    [["verifying"], ORPHAN_AFTER_MS, isLost, wakeVerifying],
-    [["parked"], 0, (record) => steadyNow() - record.updated_at > record.idle_timeout_s * 1000, endIdle],
+    [() => store.unfinished(["booting", "ready", "running"], 0), isLost, takeFromLostOwner],
+    [() => store.unfinished(["queued"], ORPHAN_AFTER_MS), () => true, wakeQueued],
+    [() => store.unfinished(["parked"], ORPHAN_AFTER_MS, { scripted: true }), () => true, wakeQueued],
+    [() => store.unfinished(["verifying"], ORPHAN_AFTER_MS), isLost, wakeVerifying],
+    [() => store.abandoned(), () => true, endIdle],
   ];
   let changed = 0;
-  for (const [states, olderThanMs, concerns, work] of rounds)
-    for (const record of await deps.store.unfinished(states, olderThanMs))
-      if (concerns(record) && (await work(deps, record))) changed++;
+  for (const [find, concerns, work] of rounds)
+    for (const record of await find()) if (concerns(record) && (await work(deps, record))) changed++;
   return changed;
 }
 

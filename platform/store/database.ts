@@ -32,6 +32,8 @@ CREATE TABLE IF NOT EXISTS episodes (
   completion INTEGER UNIQUE,
   record TEXT NOT NULL);
 CREATE INDEX IF NOT EXISTS episodes_by_state ON episodes (state, updated_at);
+CREATE INDEX IF NOT EXISTS episodes_parked ON episodes (updated_at + 1000 * (record ->> '$.idle_timeout_s'))
+  WHERE state = 'parked';
 CREATE INDEX IF NOT EXISTS episodes_open ON episodes (owner) WHERE state <> 'done';
 CREATE INDEX IF NOT EXISTS episodes_by_run ON episodes (run, number);
 CREATE INDEX IF NOT EXISTS episodes_counted ON episodes (

@@ -174,12 +174,26 @@ export class EpisodeTable implements EpisodeStore {
     return runsOf(rows);
   }
 
-  async unfinished(states: readonly EpisodeState[], olderThanMs: number): Promise<EpisodeRecord[]> {
+  async unfinished(
+    states: readonly EpisodeState[],
+    olderThanMs: number,
+    only?: { readonly scripted: true },
+  ): Promise<EpisodeRecord[]> {
     if (states.length === 0) return [];
     const marks = states.map(() => "?").join(", ");
+    const scripted = only === undefined ? "" : "AND scripted = 1";
     const rows = await this.#rows(
-      `SELECT record FROM episodes WHERE state IN (${marks}) AND updated_at <= ? ORDER BY updated_at`,
+      `SELECT record FROM episodes WHERE state IN (${marks}) AND updated_at <= ? ${scripted} ORDER BY updated_at`,
       [...states, this.#now() - olderThanMs],
+    );
+    return rows.map(recordOf);
+  }
+
+  async abandoned(): Promise<EpisodeRecord[]> {
+    const rows = await this.#rows(
+      `SELECT record FROM episodes INDEXED BY episodes_parked
+       WHERE state = 'parked' AND updated_at + 1000 * (record ->> '$.idle_timeout_s') < ?`,
+      [this.#now()],
     );
     return rows.map(recordOf);
   }

@@ -46,6 +46,7 @@ describe.skipIf("missing" in programs)("with a PostgreSQL server", () => {
       { version: 3 },
       { version: 4 },
       { version: 5 },
+      { version: 6 },
     ]);
   });
 

@@ -212,6 +212,20 @@ export function storeContract(name: string, openSpace: () => Promise<StoreSpace>
       expect(await store.unfinished([], 0)).toEqual([]);
     });
 
+    test("finds the parked episodes whose idle time is over, and those that a script drives", async () => {
+      const due = await create({ state: "parked", updated_at: 1_000, idle_timeout_s: 8.5 });
+      const later = { updated_at: 1_000, idle_timeout_s: 9.5, labels: { x: '"idle_timeout_s":1,"wait_capacity_s":1' } };
+      const kept = await create({ state: "parked", ...later });
+      await create({ state: "ready", updated_at: 1_000, idle_timeout_s: 1 });
+      const script = { name: "gold", variant: "gold" } as const;
+      const driven = await create({ state: "parked", updated_at: 9_000, script });
+      const ids = (records: readonly EpisodeRecord[]) => records.map((record) => record.episode_id);
+      expect(ids(await other.abandoned())).toEqual([due.episode_id]);
+      expect(ids(await store.unfinished(["parked"], 0, { scripted: true }))).toEqual([driven.episode_id]);
+      clock = 10_501;
+      expect(ids(await other.abandoned()).toSorted()).toEqual(ids([due, kept]).toSorted());
+    });
+
     test("a write that names an owner is refused under another one", async () => {
       const { episode_id: id } = await create();
       await store.grantTerm(id, "worker_a", 0);

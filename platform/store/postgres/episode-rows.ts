@@ -24,14 +24,14 @@ const COUNT_OPEN = `
          EXISTS (SELECT 1 FROM episodes WHERE episode_id = $2) AS taken`;
 
 const columns =
-  "episode_id, body_digest, owner, run, labels, state, outcome, task, framework, split, scripted, updated_at, revision, record";
+  "episode_id, body_digest, owner, run, labels, state, outcome, task, framework, split, scripted, updated_at, revision, record, idle_timeout_ms";
 const INSERT = `
-  INSERT INTO episodes (${columns}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
+  INSERT INTO episodes (${columns}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
   ON CONFLICT (episode_id) DO NOTHING RETURNING 1 AS made`;
 const INSERT_DONE = `
   WITH turn AS MATERIALIZED (SELECT pg_advisory_xact_lock(${COMPLETION_LOCK}))
   INSERT INTO episodes (${columns}, completion)
-  SELECT $1, $2, $3, $4, $5::text[], $6, $7, $8, $9, $10, $11::boolean, $12::bigint, $13::uuid, $14, nextval('completions') FROM turn
+  SELECT $1, $2, $3, $4, $5::text[], $6, $7, $8, $9, $10, $11::boolean, $12::bigint, $13::uuid, $14, $15::bigint, nextval('completions') FROM turn
   ON CONFLICT (episode_id) DO NOTHING RETURNING 1 AS made`;
 
 const changes = "run = $3, labels = $4, state = $5, outcome = $6, updated_at = $7, record = $8, revision = $9";
@@ -67,7 +67,7 @@ export class EpisodeRows implements EpisodeStore {
     const { environment: env } = record;
     const values: unknown[] = [record.episode_id, bodyDigest, record.owner, runColumn(record), labelsColumn(record)];
     values.push(record.state, record.outcome, env.task_id, env.framework, env.split, record.script !== null);
-    values.push(record.updated_at, revision, JSON.stringify(record));
+    values.push(record.updated_at, revision, JSON.stringify(record), Math.round(record.idle_timeout_s * 1_000));
     const insert = { text: record.state === "done" ? INSERT_DONE : INSERT, values };
     const made = Number.isFinite(maxOpen)
       ? await this.#insertWithin(record, insert, maxOpen)
@@ -151,13 +151,23 @@ export class EpisodeRows implements EpisodeStore {
     return runsOf(rows.map((row) => ({ ...row, run: JSON.parse(String(row.run)) })));
   }
 
-  async unfinished(states: readonly EpisodeState[], olderThanMs: number): Promise<EpisodeRecord[]> {
+  async unfinished(
+    states: readonly EpisodeState[],
+    olderThanMs: number,
+    only?: { readonly scripted: true },
+  ): Promise<EpisodeRecord[]> {
     if (states.length === 0) return [];
     const rows = await this.#connection.rows(
-      "SELECT record FROM episodes WHERE state = ANY($1::text[]) AND updated_at <= $2 ORDER BY updated_at",
-      [states, this.#now() - olderThanMs],
+      `SELECT record FROM episodes WHERE state = ANY($1::text[]) AND updated_at <= $2 AND (scripted OR NOT $3::boolean)
+       ORDER BY updated_at`,
+      [states, this.#now() - olderThanMs, only !== undefined],
     );
     return rows.map(recordOf);
+  }
+
+  async abandoned(): Promise<EpisodeRecord[]> {
+    const text = "SELECT record FROM episodes WHERE state = 'parked' AND updated_at + idle_timeout_ms < $1";
+    return (await this.#connection.rows(text, [this.#now()])).map(recordOf);
   }
 
   async unclosed(olderThanMs: number): Promise<EpisodeRecord[]> {

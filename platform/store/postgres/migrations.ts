@@ -71,6 +71,14 @@ const MIGRATIONS: readonly string[] = [
   `,
   "CREATE INDEX episodes_open ON episodes (owner) WHERE state <> 'done';",
   "CREATE TABLE halts (kind text NOT NULL, name text NOT NULL, PRIMARY KEY (kind, name));",
+  // A record is our own JSON in the order of its schema; a caller's text in it has its quotes escaped.
+  `
+  ALTER TABLE episodes ADD COLUMN idle_timeout_ms bigint;
+  UPDATE episodes SET idle_timeout_ms = coalesce(
+    1000 * substring(record from '"idle_timeout_s":([0-9.e+-]+),"wait_capacity_s":')::numeric, 86400000)
+    WHERE state <> 'done';
+  CREATE INDEX episodes_parked ON episodes ((updated_at + idle_timeout_ms)) WHERE state = 'parked';
+  `,
 ];
 
 /** Brings the database to this build's version: one transaction, one process at a time, all or nothing. */
