@@ -27,6 +27,21 @@ const outage = (name: string, how: "SIGTERM" | "SIGKILL", awayMs: number, files:
   heal: ({ lab }) => lab.redis.start(),
 });
 
+/** Redis answers nothing, and keeps its connections. */
+const standstill = (name: string, ms: number): Fault => ({
+  row: 4,
+  name,
+  expect: "workers go on within 5 s after Redis answers again; nothing is lost, nothing is done twice",
+  callsWithinMs: null,
+  inject: async ({ lab }) => {
+    const injected = now();
+    process.kill(lab.redis.pid, "SIGSTOP");
+    await pause(ms);
+    return injected;
+  },
+  heal: async ({ lab }) => void process.kill(lab.redis.pid, "SIGCONT"),
+});
+
 const command = (name: string, words: readonly string[], more: Partial<Fault>): Fault => ({
   row: 4,
   name,
@@ -90,6 +105,7 @@ const weather = (name: string, how: Weather, ms: number): Fault => ({
 export const redisFaults: readonly Fault[] = [
   outage("redis_away_3s", "SIGTERM", 3_000, "kept"),
   outage("redis_away_30s", "SIGTERM", 30_000, "kept"),
+  standstill("redis_stopped_30s", 30_000),
   outage("redis_killed", "SIGKILL", 500, "kept"),
   outage("redis_erased", "SIGKILL", 1_000, "erased"),
   command("redis_client_kill", ["CLIENT", "KILL", "TYPE", "normal"], { times: 4, callsWithinMs: CALLS_MS }),
