@@ -16,6 +16,7 @@ export const PENDING_REASONS = [
   "no_worker",
   "no_capacity",
   "image_building",
+  "quota",
   "paused",
   "draining",
   "recovering",

@@ -81,8 +81,14 @@ export interface EpisodeStore {
   ): Promise<EpisodeRecord[]>;
   /** Parked episodes that nobody has acted on for their `idle_timeout_s`. Costs nothing for those that are not due. */
   abandoned(): Promise<EpisodeRecord[]>;
-  /** Makes `worker` the owner under term `expected + 1` and the state `booting`. Null when the term has moved on or the episode is verifying or done. */
-  grantTerm(id: EpisodeId, worker: string, expected: number): Promise<EpisodeRecord | null>;
+  /**
+   * Makes `worker` the owner under term `expected + 1` and the state `booting`. Null when the term has moved on or the episode
+   * is verifying or done. Throws a ProblemError `quota` and grants nothing when its owner has `maxLive` other episodes that are
+   * booting, ready or running: counted and granted in one. (Default: no bound)
+   */
+  grantTerm(id: EpisodeId, worker: string, expected: number, maxLive?: number): Promise<EpisodeRecord | null>;
+  /** Unfinished episodes with `pending_reason: quota`, of this owner or of all; who waits longest first. (Default limit: 1,000) */
+  overQuota(owner?: string, limit?: number): Promise<EpisodeRecord[]>;
   /** Compare-and-set. Null when the guard does not hold: stop, somebody else owns it. */
   update(id: EpisodeId, guard: RecordGuard, patch: EpisodePatch): Promise<EpisodeRecord | null>;
   /**

@@ -50,6 +50,12 @@ const Settings = z.strictObject({
     .max(1_000_000)
     .default(10_000)
     .describe("episodes of one token that have not ended; one more is refused"),
+  live_per_token: count
+    .nullable()
+    .default(null)
+    .describe(
+      "live episodes of one token over all workers; one more waits, its token's idle ones are parked [no bound]",
+    ),
   verifiers_per_worker: count.default(2).describe("verifications at once in one worker process"),
   snapshot_bytes: z.coerce
     .number()
@@ -130,6 +136,8 @@ export interface Config {
   readonly episodesPerWorker: number;
   /** Open episodes of one token. */
   readonly episodesPerToken: number;
+  /** Live episodes of one token over all workers; null: no bound. */
+  readonly livePerToken: number | null;
   readonly verifiersPerWorker: number;
   /** Memory that frozen states may take in one worker process. */
   readonly snapshotBytes: number;
@@ -197,6 +205,7 @@ export function loadConfig(
     workers: settings.workers,
     episodesPerWorker: settings.episodes_per_worker,
     episodesPerToken: settings.episodes_per_token,
+    livePerToken: settings.live_per_token,
     verifiersPerWorker: settings.verifiers_per_worker,
     snapshotBytes: settings.snapshot_bytes ?? Math.floor(totalmem() / 4 / settings.workers),
     saveEverySteps: settings.save_every_steps,
@@ -333,6 +342,7 @@ export function processEnvironment(config: Config): Record<string, string> {
     POLYGYM_TOKEN: config.token ?? undefined,
     POLYGYM_EPISODES_PER_WORKER: String(config.episodesPerWorker),
     POLYGYM_EPISODES_PER_TOKEN: String(config.episodesPerToken),
+    POLYGYM_LIVE_PER_TOKEN: config.livePerToken === null ? undefined : String(config.livePerToken),
     POLYGYM_VERIFIERS_PER_WORKER: String(config.verifiersPerWorker),
     POLYGYM_SNAPSHOT_BYTES: String(config.snapshotBytes),
     POLYGYM_SAVE_EVERY_STEPS: String(config.saveEverySteps),

@@ -41,6 +41,8 @@ export interface Queues {
   addBuild(job: BuildJob): Promise<JobId>;
   /** Id of the build of this image on this machine that waits or runs; null when there is none. */
   liveBuild(store: string, image: string): Promise<JobId | null>;
+  /** Lets this job be taken at once, if it was postponed. */
+  wake(queue: QueueName, id: string): Promise<void>;
   /** Lets every job that was postponed be taken at once. */
   wakePostponed(queue: QueueName): Promise<void>;
   counts(): Promise<Record<QueueName, QueueCounts>>;
@@ -99,6 +101,11 @@ export function openQueues({ url }: { url: string }): Queues {
         const job = await queueOf("build").getJob(`${store}-${image}`);
         if (job === undefined || !LIVE_STATES.includes(await job.getState())) return null;
         return jobSchemas.build.parse(job.data).job_id;
+      }),
+    wake: (name, id) =>
+      attempted(async () => {
+        const job = await queueOf(name).getJob(id);
+        if (job !== undefined && (await job.isDelayed())) await job.promote();
       }),
     wakePostponed: (name) => attempted(() => queueOf(name).promoteJobs()),
     counts: () =>

@@ -280,5 +280,6 @@ async function answerWaiting(
   const answer = await answerFromFold(parts, caller, record, fold, { full: false });
   if (sent && answer.state === "ready") return { ...answer, state: "running", observations: [] };
   // Its step waits for a place.
-  return answer.state === "parked" ? { ...answer, pending_reason: await parts.occupancy.placeReason() } : answer;
+  if (answer.state !== "parked") return answer;
+  return { ...answer, pending_reason: (await parts.occupancy.placeReason()) ?? record.pending_reason };
 }

@@ -57,6 +57,10 @@ const REASONS: Readonly<Record<PendingReason, Said>> = {
     hint: "wait, end what is not needed, or start workers on this or another host",
   },
   image_building: { what: "the image it needs is being made", hint: "wait; the worker's log shows the progress" },
+  quota: {
+    what: "its token has as many live episodes as it may (live_per_token)",
+    hint: "wait, or end some of the token's others: each that is parked or ends lets the next one in",
+  },
   paused: { what: "an operator paused the queue", hint: "polygym queue resume NAME, or at /ops/queues" },
   draining: {
     what: "every worker is draining and takes nothing new",
@@ -75,7 +79,8 @@ async function whyQueued(parts: Parts, record: EpisodeRecord): Promise<Said & Pi
   const limit = record.term === 0 ? `; it gives up at ${ends} (wait_capacity_s)` : "";
   if (reason !== null) {
     const { what, hint } = reason === "image_building" ? await whyImage(parts, record) : REASONS[reason];
-    return { pending_reason: reason, what: `${what}; ${turn}${limit}`, hint };
+    const place = reason === "quota" ? await placeInShare(parts, record) : turn;
+    return { pending_reason: reason, what: `${what}; ${place}${limit}`, hint };
   }
   const stuck = steadyNow() - record.updated_at > STUCK_MS;
   return {
@@ -102,6 +107,13 @@ async function turnOf(parts: Parts, { episode_id, term }: EpisodeRecord): Promis
   return position === null
     ? `${episode.waiting} wait in the queue`
     : `it is number ${position} of ${episode.waiting} in the queue`;
+}
+
+/** Its job gives its turn to others until there is room in its token's share. */
+async function placeInShare(parts: Parts, { episode_id, owner }: EpisodeRecord): Promise<string> {
+  const line = await parts.store.overQuota(owner);
+  const place = line.findIndex((record) => record.episode_id === episode_id) + 1;
+  return place === 0 ? "it is looked at again now" : `it is number ${place} of ${line.length} of its token that wait`;
 }
 
 /** A step came for it, and it has no place yet. */

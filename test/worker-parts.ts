@@ -50,6 +50,7 @@ export async function openWorkerParts(): Promise<WorkerParts> {
     verifiers: [],
     policies: [],
     saving: { steps: 20, ms: 300_000, inPlace: true },
+    livePerToken: null,
     egress: false,
     log,
   };

@@ -31,6 +31,8 @@ export interface WorkerDeps {
   /** How often a live episode is saved. */
   readonly saving: SavePolicy;
   /** Tasks reach the hosts that they declare. */
+  /** Live episodes of one token over all workers; null: no bound. */
+  readonly livePerToken: number | null;
   readonly egress: boolean;
   readonly log: Logger;
 }

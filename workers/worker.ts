@@ -23,6 +23,7 @@ import { completeLogs } from "./closing.ts";
 import type { WorkerDeps } from "./deps.ts";
 import { LiveEpisodes } from "./episode/live.ts";
 import { runEpisode } from "./episode/run.ts";
+import { makeRoomInShares } from "./episode/share.ts";
 import { forgetDeadWorkers, restoreHalts } from "./halts.ts";
 import { hinting } from "./hints.ts";
 import { workOnImages } from "./images/build.ts";
@@ -81,6 +82,7 @@ export async function startWorker({ config, redisUrl, provider, log }: WorkerOpt
     verifiers,
     policies,
     saving: { steps: config.saveEverySteps, ms: config.saveEveryS * 1000, inPlace: provider.freezesInPlace },
+    livePerToken: config.livePerToken,
     egress: config.egress,
     log,
   };
@@ -145,6 +147,7 @@ function startTimers(deps: WorkerDeps, config: Config, { live, intake, describin
     every(MAKE_ROOM_EVERY_MS, log, async () => {
       await intake.tend();
       await makeRoom(deps, live, config);
+      await makeRoomInShares(deps, live);
     }),
     every(REAP_SANDBOXES_EVERY_MS, log, async () => {
       await deps.bases.tend();

@@ -34,6 +34,8 @@ CREATE TABLE IF NOT EXISTS episodes (
 CREATE INDEX IF NOT EXISTS episodes_by_state ON episodes (state, updated_at);
 CREATE INDEX IF NOT EXISTS episodes_parked ON episodes (updated_at + 1000 * (record ->> '$.idle_timeout_s'))
   WHERE state = 'parked';
+CREATE INDEX IF NOT EXISTS episodes_live ON episodes (owner) WHERE state IN ('booting', 'ready', 'running');
+CREATE INDEX IF NOT EXISTS episodes_over_quota ON episodes (owner, updated_at) WHERE record ->> '$.pending_reason' = 'quota';
 CREATE INDEX IF NOT EXISTS episodes_open ON episodes (owner) WHERE state <> 'done';
 CREATE INDEX IF NOT EXISTS episodes_by_run ON episodes (run, number);
 CREATE INDEX IF NOT EXISTS episodes_counted ON episodes (

@@ -13,7 +13,7 @@ import { Verdict } from "../../core/verifier.ts";
 import type { Database } from "./database.ts";
 import { countsOf, runsOf } from "./episode-counts.ts";
 import { cursorNumber, MOST_UNCLOSED, pageLimit, whereOf } from "./episode-query.ts";
-import { checkQuota } from "./quota.ts";
+import { checkQuota, checkShare, MOST_OVER_QUOTA } from "./quota.ts";
 
 type Row = Record<string, unknown>;
 
@@ -37,6 +37,7 @@ export class EpisodeTable implements EpisodeStore {
   readonly #remove: StatementSync;
   readonly #owesEnd: StatementSync;
   readonly #open: StatementSync;
+  readonly #live: StatementSync;
 
   constructor({ database, keepCopy, now }: EpisodeTableOptions) {
     this.#database = database;
@@ -55,6 +56,9 @@ export class EpisodeTable implements EpisodeStore {
     );
     this.#owesEnd = sql.prepare("INSERT OR IGNORE INTO closings (episode_id, since) VALUES (?, ?)");
     this.#open = sql.prepare("SELECT count(*) AS open FROM episodes WHERE owner = ? AND state <> 'done'");
+    this.#live = sql.prepare(
+      "SELECT count(*) AS live FROM episodes WHERE owner = ? AND state IN ('booting', 'ready', 'running') AND episode_id <> ?",
+    );
     this.#remove = sql.prepare("DELETE FROM episodes WHERE episode_id = ? AND state = 'queued'");
   }
 
@@ -215,11 +219,21 @@ export class EpisodeTable implements EpisodeStore {
     );
   }
 
-  async grantTerm(id: EpisodeId, worker: string, expected: number): Promise<EpisodeRecord | null> {
+  async overQuota(owner?: string, limit = MOST_OVER_QUOTA): Promise<EpisodeRecord[]> {
+    const rows = await this.#rows(
+      `SELECT record FROM episodes INDEXED BY episodes_over_quota
+       WHERE record ->> '$.pending_reason' = 'quota' ${owner === undefined ? "" : "AND owner = ?"} ORDER BY updated_at LIMIT ?`,
+      [...(owner === undefined ? [] : [owner]), limit],
+    );
+    return rows.map(recordOf);
+  }
+
+  async grantTerm(id: EpisodeId, worker: string, expected: number, maxLive = Number.POSITIVE_INFINITY) {
     return this.#database.write(() => {
       const record = this.find(id);
       if (record === null || record.term !== expected) return null;
       if (record.state === "verifying" || record.state === "done") return null;
+      if (Number.isFinite(maxLive)) checkShare(Number(this.#live.get(record.owner, id)?.live), maxLive);
       const granted: EpisodeRecord = {
         ...record,
         worker,

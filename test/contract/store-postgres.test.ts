@@ -47,6 +47,7 @@ describe.skipIf("missing" in programs)("with a PostgreSQL server", () => {
       { version: 4 },
       { version: 5 },
       { version: 6 },
+      { version: 7 },
     ]);
   });
 

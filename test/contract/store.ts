@@ -111,6 +111,43 @@ export function storeContract(name: string, openSpace: () => Promise<StoreSpace>
       expect(await store.episode(episode_id)).toEqual(winner);
     });
 
+    test("200 grants at once do not get past an owner's share of live ones, and who waits longest is named first", async () => {
+      const share = 5;
+      const made = await Promise.all(Array.from({ length: 200 }, () => create()));
+      const granted: EpisodeRecord[] = [];
+      const grant = async (id: EpisodeRecord["episode_id"], from = store) => {
+        const record = await from.grantTerm(id, "worker_a", 0, share);
+        if (record !== null) granted.push(record);
+      };
+      const refused = await Promise.all(
+        made.map(({ episode_id }, i) =>
+          grant(episode_id, i % 2 === 0 ? store : other).catch((error: unknown) => error),
+        ),
+      );
+      expect(granted).toHaveLength(share);
+      expect(refused.find((error) => error !== undefined)).toMatchObject({ code: "quota" });
+      const waiting = made.filter(({ episode_id: id }) => !granted.some((record) => record.episode_id === id));
+      const [first, second] = waiting.slice(0, 2).reverse();
+      const [leaver] = granted;
+      if (first === undefined || second === undefined || leaver === undefined) throw new Error("some wait");
+      for (const { episode_id } of [first, second]) {
+        clock++;
+        await store.update(episode_id, { term: 0 }, { pending_reason: "quota" });
+      }
+      const named = async (owner?: string) => (await other.overQuota(owner)).map((record) => record.episode_id);
+      expect(await named("tok_owner")).toEqual([first.episode_id, second.episode_id]);
+      expect(await named()).toEqual([first.episode_id, second.episode_id]);
+      expect(await named("tok_else")).toEqual([]);
+      await store.update(leaver.episode_id, { term: 1 }, { state: "parked", worker: null });
+      await grant(first.episode_id);
+      expect(granted.at(-1)).toMatchObject({ episode_id: first.episode_id, pending_reason: null });
+      await expect(grant(second.episode_id, other)).rejects.toMatchObject({ code: "quota" });
+      const else_ = await create({ owner: "tok_else" });
+      expect(await store.grantTerm(else_.episode_id, "worker_a", 0, share)).toMatchObject({ term: 1 });
+      expect(await store.grantTerm(second.episode_id, "worker_a", 0)).toMatchObject({ term: 1 });
+      expect(await named()).toEqual([]);
+    });
+
     test("grants no term of an episode that is being judged or is done, or that does not exist", async () => {
       const { episode_id } = await create({ state: "verifying" });
       expect(await store.grantTerm(episode_id, "worker_a", 0)).toBeNull();

@@ -71,6 +71,11 @@ export class EpisodeActor {
     return this.#phase === "live";
   }
 
+  /** Id of the token that made it. */
+  get owner(): string {
+    return this.#parts.record.owner;
+  }
+
   get nextSeq(): number {
     return this.#main.nextSeq;
   }

@@ -1,4 +1,10 @@
-import { type EpisodeRecord, JUDGED_OUTCOMES, OUTCOME_OF, type StopReason } from "../../core/episode.ts";
+import {
+  type EpisodeRecord,
+  JUDGED_OUTCOMES,
+  OUTCOME_OF,
+  type PendingReason,
+  type StopReason,
+} from "../../core/episode.ts";
 import { GymError, type Stage } from "../../core/errors.ts";
 import type { Sandbox, Snapshot, Submission } from "../../core/sandbox.ts";
 import { ManifestEntrySchema, type SubmissionBlob } from "../../core/submission.ts";
@@ -182,4 +188,12 @@ export async function notifyState(
     cursor,
     data: null,
   });
+}
+
+/** The record says why its job gave its place up. One that is said already is not said again. */
+export async function sayWaiting(deps: WorkerDeps, record: EpisodeRecord, why: PendingReason): Promise<void> {
+  if (record.pending_reason === why) return;
+  const guard = { term: record.term, states: [record.state] };
+  const waiting = await deps.store.update(record.episode_id, guard, { pending_reason: why });
+  if (waiting !== null) await notifyState(deps, waiting, -1, "state");
 }

@@ -50,10 +50,14 @@ export class LiveEpisodes {
     });
   }
 
-  /** Parks up to `most` episodes that have waited for their policy for `idleMs` or more, the longest first. */
-  async parkIdle(idleMs: number, most: number): Promise<number> {
+  /**
+   * Parks up to `most` episodes that have waited for their policy for `idleMs` or more, the longest first. With `owner` only
+   * those of this token.
+   */
+  async parkIdle(idleMs: number, most: number, owner?: string): Promise<number> {
     const now = steadyNow();
     const idle = [...this.#actors.values()]
+      .filter((actor) => owner === undefined || actor.owner === owner)
       .map((actor) => ({ actor, since: actor.idleSince }))
       .filter(({ since }) => since !== null && now - since >= idleMs)
       .sort((a, b) => (a.since ?? 0) - (b.since ?? 0))

@@ -11,6 +11,7 @@ import { describeFailure, endUnjudged, notifyState } from "./ending.ts";
 import { type History, historyOf, mailOf } from "./history.ts";
 import { type Journal, resumeFromBirth } from "./journal.ts";
 import type { LiveEpisodes } from "./live.ts";
+import { grantWithinShare, wakeNext } from "./share.ts";
 
 /**
  * The processor of queue `episode`: one job is one live episode, from the grant of its term until it leaves this worker. A
@@ -23,7 +24,7 @@ export async function runEpisode(
   signal: AbortSignal,
 ): Promise<void> {
   await waitForImage(deps, await deps.store.episode(job.episode_id), "queued");
-  const record = await deps.store.grantTerm(job.episode_id, deps.workerId, job.term - 1);
+  const record = await grantWithinShare(deps, job);
   if (record === null) return;
   live.own(record.episode_id);
   try {
@@ -35,6 +36,7 @@ export async function runEpisode(
     if (actor !== null) await liveIn(deps, live, { actor, record, history }, signal);
   } finally {
     live.remove(record.episode_id);
+    await wakeNext(deps, record.owner);
   }
 }
 

@@ -1,7 +1,7 @@
 import type { EpisodeRecord, EpisodeState } from "../../core/episode.ts";
 import { PostponeError } from "../../platform/queues.ts";
 import type { WorkerDeps } from "../deps.ts";
-import { notifyState } from "../episode/ending.ts";
+import { sayWaiting } from "../episode/ending.ts";
 import { pinnedTask } from "../pinned-task.ts";
 
 /**
@@ -16,13 +16,7 @@ export async function waitForImage(deps: WorkerDeps, record: EpisodeRecord | nul
   try {
     await deps.images.require(task);
   } catch (error) {
-    if (error instanceof PostponeError && record.pending_reason !== "image_building") await sayWaiting(deps, record);
+    if (error instanceof PostponeError) await sayWaiting(deps, record, "image_building");
     throw error;
   }
-}
-
-async function sayWaiting(deps: WorkerDeps, record: EpisodeRecord): Promise<void> {
-  const guard = { term: record.term, states: [record.state] };
-  const waiting = await deps.store.update(record.episode_id, guard, { pending_reason: "image_building" });
-  if (waiting !== null) await notifyState(deps, waiting, -1, "state");
 }

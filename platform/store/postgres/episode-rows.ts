@@ -6,7 +6,7 @@ import type { EpisodeFilter, EpisodePage, EpisodePatch, EpisodeStore, RecordGuar
 import { Verdict } from "../../../core/verifier.ts";
 import { countsOf, runsOf } from "../episode-counts.ts";
 import { cursorNumber, MOST_UNCLOSED, pageLimit } from "../episode-query.ts";
-import { checkQuota } from "../quota.ts";
+import { checkQuota, checkShare, MOST_OVER_QUOTA } from "../quota.ts";
 import type { Connection, Row, Statement } from "./connection.ts";
 import { jsonText, labelText, whereOf } from "./episode-where.ts";
 
@@ -14,6 +14,7 @@ import { jsonText, labelText, whereOf } from "./episode-where.ts";
 const COMPLETION_LOCK = 7_400_002;
 /** First half of the lock's key; the second is the owner. */
 const QUOTA_LOCK = 7_400_003;
+const SHARE_LOCK = 7_400_004;
 /** Somebody else changed the record between our look and our write. */
 const MAX_ROUNDS = 50;
 
@@ -22,6 +23,10 @@ const SELECT = "SELECT record, body_digest, revision FROM episodes WHERE episode
 const COUNT_OPEN = `
   SELECT (SELECT count(*) FROM episodes WHERE owner = $1 AND state <> 'done') AS open,
          EXISTS (SELECT 1 FROM episodes WHERE episode_id = $2) AS taken`;
+
+const COUNT_LIVE = `
+  SELECT count(*) AS live FROM episodes
+  WHERE owner = $1 AND state IN ('booting', 'ready', 'running') AND episode_id <> $2`;
 
 const columns =
   "episode_id, body_digest, owner, run, labels, state, outcome, task, framework, split, scripted, updated_at, revision, record, idle_timeout_ms";
@@ -34,7 +39,8 @@ const INSERT_DONE = `
   SELECT $1, $2, $3, $4, $5::text[], $6, $7, $8, $9, $10, $11::boolean, $12::bigint, $13::uuid, $14, $15::bigint, nextval('completions') FROM turn
   ON CONFLICT (episode_id) DO NOTHING RETURNING 1 AS made`;
 
-const changes = "run = $3, labels = $4, state = $5, outcome = $6, updated_at = $7, record = $8, revision = $9";
+const changes =
+  "run = $3, labels = $4, state = $5, outcome = $6, updated_at = $7, record = $8, revision = $9, over_quota = $10";
 const REPLACE = `
   UPDATE episodes SET ${changes} WHERE episode_id = $1 AND revision = $2 RETURNING 1 AS changed`;
 const REPLACE_DONE = `
@@ -55,7 +61,7 @@ const recordOf = (row: Row): EpisodeRecord => EpisodeRecordSchema.parse(JSON.par
 export class EpisodeRows implements EpisodeStore {
   readonly #connection: Connection;
   readonly #now: () => number;
-  #making: Promise<unknown> = Promise.resolve();
+  #counting: Promise<unknown> = Promise.resolve();
 
   constructor(connection: Connection, now: () => number) {
     this.#connection = connection;
@@ -91,10 +97,14 @@ export class EpisodeRows implements EpisodeStore {
       checkQuota(Number(counted?.open), maxOpen);
       return run(insert);
     };
-    // One at a time here too: those that wait for the lock would hold every connection of this process.
-    const made = this.#making.then(() => this.#connection.transaction(work));
-    this.#making = made.catch(() => undefined);
-    return made;
+    return this.#inTurn(work);
+  }
+
+  /** One at a time here too: those that wait for a lock would hold every connection of this process. */
+  #inTurn<T>(work: (run: (statement: Statement) => Promise<Row[]>) => Promise<T>): Promise<T> {
+    const done = this.#counting.then(() => this.#connection.transaction(work));
+    this.#counting = done.catch(() => undefined);
+    return done;
   }
 
   async episode(id: EpisodeId): Promise<EpisodeRecord | null> {
@@ -183,11 +193,38 @@ export class EpisodeRows implements EpisodeStore {
     if (ids.length > 0) await this.#connection.rows("DELETE FROM closings WHERE episode_id = ANY($1::text[])", [ids]);
   }
 
-  grantTerm(id: EpisodeId, worker: string, expected: number): Promise<EpisodeRecord | null> {
-    return this.#change(id, (record) => {
+  async overQuota(owner?: string, limit = MOST_OVER_QUOTA): Promise<EpisodeRecord[]> {
+    const rows = await this.#connection.rows(
+      `SELECT record FROM episodes WHERE over_quota AND ($1::text IS NULL OR owner = $1) ORDER BY updated_at LIMIT $2`,
+      [owner ?? null, limit],
+    );
+    return rows.map(recordOf);
+  }
+
+  async grantTerm(id: EpisodeId, worker: string, expected: number, maxLive = Number.POSITIVE_INFINITY) {
+    const grant = (record: EpisodeRecord) => {
       if (record.term !== expected || record.state === "verifying" || record.state === "done") return null;
-      return { ...record, worker, term: expected + 1, state: "booting", pending_reason: null };
+      return { ...record, worker, term: expected + 1, state: "booting" as const, pending_reason: null };
+    };
+    if (!Number.isFinite(maxLive)) return this.#change(id, grant);
+    const owner = (await this.episode(id))?.owner;
+    if (owner === undefined) return null;
+    // A refusal is thrown outside: a transaction that throws costs its connection.
+    const { granted, over } = await this.#inTurn(async (run) => {
+      await run({ text: "SELECT pg_advisory_xact_lock($1, hashtext($2))", values: [SHARE_LOCK, owner] });
+      const [counted] = await run({ text: COUNT_LIVE, values: [owner, id] });
+      const live = Number(counted?.live);
+      let refused = false;
+      const within = (record: EpisodeRecord) => {
+        const wanted = grant(record);
+        refused = wanted !== null && live >= maxLive;
+        return refused ? null : wanted;
+      };
+      const record = await this.#change(id, within, (text, values = []) => run({ text, values }));
+      return { granted: record, over: refused ? live : null };
     });
+    if (over !== null) checkShare(over, maxLive);
+    return granted;
   }
 
   update(id: EpisodeId, guard: RecordGuard, patch: EpisodePatch): Promise<EpisodeRecord | null> {
@@ -225,10 +262,11 @@ export class EpisodeRows implements EpisodeStore {
   async #change(
     id: EpisodeId,
     decide: (record: EpisodeRecord) => Omit<EpisodeRecord, "updated_at"> | null,
+    rows: Connection["rows"] = (text, values) => this.#connection.rows(text, values),
   ): Promise<EpisodeRecord | null> {
     let written: { revision: string; record: EpisodeRecord } | null = null;
     for (let round = 0; round < MAX_ROUNDS; round++) {
-      const [row] = await this.#connection.rows(SELECT, [id]);
+      const [row] = await rows(SELECT, [id]);
       if (row === undefined) return null;
       // The write went through although its answer was lost.
       if (row.revision === written?.revision) return written?.record ?? null;
@@ -244,8 +282,9 @@ export class EpisodeRows implements EpisodeStore {
         record.state,
         record.outcome,
       ];
-      values.push(record.updated_at, JSON.stringify(record), written.revision);
-      const changed = await this.#connection.rows(record.state === "done" ? REPLACE_DONE : REPLACE, values);
+      const overQuota = record.pending_reason === "quota";
+      values.push(record.updated_at, JSON.stringify(record), written.revision, overQuota);
+      const changed = await rows(record.state === "done" ? REPLACE_DONE : REPLACE, values);
       if (changed.length > 0) return record;
     }
     throw new GymError("store_failed", `the record of ${id} was changed by others ${MAX_ROUNDS} times in a row`, {

@@ -79,6 +79,11 @@ const MIGRATIONS: readonly string[] = [
     WHERE state <> 'done';
   CREATE INDEX episodes_parked ON episodes ((updated_at + idle_timeout_ms)) WHERE state = 'parked';
   `,
+  `
+  ALTER TABLE episodes ADD COLUMN over_quota boolean NOT NULL DEFAULT false;
+  CREATE INDEX episodes_over_quota ON episodes (owner, updated_at) WHERE over_quota;
+  CREATE INDEX episodes_live ON episodes (owner) WHERE state IN ('booting', 'ready', 'running');
+  `,
 ];
 
 /** Brings the database to this build's version: one transaction, one process at a time, all or nothing. */
