@@ -49,15 +49,15 @@ export class Intake {
   }
 
   async #apply(): Promise<void> {
-    await Promise.all(
-      this.#processors.map((each) => {
-        const stop = this.#state === "draining" || this.#paused.has(each.queue);
-        if (stop === this.#stopped.has(each)) return undefined;
-        if (stop) this.#stopped.add(each);
-        else this.#stopped.delete(each);
-        return stop ? each.pause() : each.resume();
-      }),
-    );
+    await Promise.all(this.#processors.map((each) => this.#turnOne(each)));
+  }
+
+  async #turnOne(each: QueueWorker): Promise<void> {
+    const stop = this.#state === "draining" || this.#paused.has(each.queue);
+    if (stop === this.#stopped.has(each)) return;
+    if (stop) this.#stopped.add(each);
+    else this.#stopped.delete(each);
+    await (stop ? each.pause() : each.resume());
   }
 
   /** While it drains, episodes are parked as soon as they wait for their policy. */
