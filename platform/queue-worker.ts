@@ -24,6 +24,8 @@ export interface WorkQueueOptions<Q extends QueueName> {
   readonly log: Logger;
   /** Id of this process, by which its jobs are found when it died. */
   readonly processId?: string;
+  /** Asked before each job: whether none is to be started, whatever Redis says, which may have forgotten a pause. */
+  readonly halted: () => Promise<boolean>;
   /** Another process may run the job from now on; its signal is aborted already. */
   readonly onLockLost: (jobId: string) => void;
 }
@@ -46,7 +48,6 @@ export class PostponeError extends Error {
 }
 
 export interface QueueWorker {
-  readonly queue: QueueName;
   /** Jobs that run here now. */
   readonly running: number;
   /** Takes no new jobs; the running ones go on. */
@@ -93,10 +94,6 @@ class WatchedWorker<Q extends QueueName> implements QueueWorker {
       this.#watch().catch((error: unknown) => options.log.debug({ err: error }, "queue not looked at"));
     }, WATCH_EVERY_MS);
     this.#timer.unref();
-  }
-
-  get queue(): QueueName {
-    return this.#options.queue;
   }
 
   get running(): number {
@@ -146,10 +143,10 @@ class WatchedWorker<Q extends QueueName> implements QueueWorker {
 
   async #run(job: Job, worker: Worker, token: string | undefined): Promise<void> {
     this.#alive = performance.now();
-    const { queue, log } = this.#options;
+    const { queue, log, halted } = this.#options;
     const jobId = job.id ?? "";
     // It was on its way here when this process was told to take no more.
-    if (this.#paused) {
+    if (this.#paused || (await halted()) || this.#paused) {
       await job.moveToWait(token);
       throw new WaitingError();
     }

@@ -24,6 +24,10 @@ class Remembered<T> {
     }
     return this.#known.value;
   }
+
+  forget(): void {
+    this.#known = null;
+  }
 }
 
 /** Who works, how much room they have and whether they may take episodes, as of the last second. */
@@ -34,6 +38,12 @@ export class Occupancy {
   constructor({ workers, store }: Pick<ServerDeps, "workers" | "store">) {
     this.#workers = new Remembered(workers);
     this.#paused = new Remembered(async () => (await store.halted("queue")).includes("episode"));
+  }
+
+  /** An operator has just changed it: what is known is not true any more. */
+  lookAgain(): void {
+    this.#workers.forget();
+    this.#paused.forget();
   }
 
   async workers(now = Date.now()): Promise<readonly Presence[]> {

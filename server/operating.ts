@@ -15,6 +15,7 @@ export async function turnQueue(parts: Parts, queue: QueueName, verb: "pause" | 
   // In this order whoever sees Redis changed finds the word in the store.
   await (verb === "pause" ? parts.store.halt("queue", queue) : parts.store.letGoOn("queue", queue));
   await parts.queues[verb](queue);
+  parts.occupancy.lookAgain();
   parts.log.info({ queue, verb }, "queue paused or resumed");
 }
 
@@ -27,7 +28,10 @@ export async function turnWorker(parts: Parts, id: string, state: Presence["stat
     const worker = (await parts.workers()).find((candidate) => candidate.id === id);
     if (worker === undefined)
       throw new ProblemError("not_found", `there is no worker ${id}`, "GET /v1/workers lists those that live");
-    if (worker.state === state) return worker;
+    if (worker.state === state) {
+      parts.occupancy.lookAgain();
+      return worker;
+    }
     const now = Date.now();
     if (now - started > PATIENCE_MS)
       throw new ProblemError(

@@ -1,9 +1,7 @@
-import type { QueueName } from "../core/jobs.ts";
 import type { Presence } from "../core/mail.ts";
 import { steadyNow } from "../platform/clock.ts";
 import type { QueueWorker } from "../platform/queues.ts";
 import type { LiveEpisodes } from "./episode/live.ts";
-import type { Halts } from "./halts.ts";
 
 /** Time that running steps have to be answered before the process ends. */
 const LEAVE_MS = 25_000;
@@ -11,15 +9,12 @@ const LOOK_EVERY_MS = 100;
 
 /**
  * Whether this process takes jobs. running ⇄ draining: a draining one takes none, parks what is idle and lets the rest come
- * to its end; it stays until it is told to go on or its process is stopped. Of a paused queue it takes none either, also
- * while Redis has forgotten the pause.
+ * to its end; it stays until it is told to go on or its process is stopped.
  */
 export class Intake {
   readonly #processors: readonly QueueWorker[];
   readonly #live: LiveEpisodes;
-  readonly #stopped = new Set<QueueWorker>();
   #state: Presence["state"] = "running";
-  #paused: ReadonlySet<QueueName> = new Set();
   #leaving = false;
 
   constructor(processors: readonly QueueWorker[], live: LiveEpisodes) {
@@ -38,26 +33,9 @@ export class Intake {
 
   /** One that leaves takes nothing any more, whatever it is told. */
   async turn(state: Presence["state"]): Promise<void> {
-    if (this.#leaving) return;
+    if (this.#leaving || state === this.#state) return;
     this.#state = state;
-    await this.#apply();
-  }
-
-  async follow({ queues, draining }: Halts): Promise<void> {
-    this.#paused = queues;
-    await this.turn(draining ? "draining" : "running");
-  }
-
-  async #apply(): Promise<void> {
-    await Promise.all(this.#processors.map((each) => this.#turnOne(each)));
-  }
-
-  async #turnOne(each: QueueWorker): Promise<void> {
-    const stop = this.#state === "draining" || this.#paused.has(each.queue);
-    if (stop === this.#stopped.has(each)) return;
-    if (stop) this.#stopped.add(each);
-    else this.#stopped.delete(each);
-    await (stop ? each.pause() : each.resume());
+    await Promise.all(this.#processors.map((each) => (state === "draining" ? each.pause() : each.resume())));
   }
 
   /** While it drains, episodes are parked as soon as they wait for their policy. */

@@ -1,6 +1,7 @@
 import { hostname } from "node:os";
 import type { Logger } from "pino";
 import type { EpisodeId } from "../core/ids.ts";
+import type { QueueName } from "../core/jobs.ts";
 import type { Presence, WorkerMail } from "../core/mail.ts";
 import type { SandboxCounts, SandboxProvider } from "../core/sandbox.ts";
 import { EGRESS } from "../core/task.ts";
@@ -24,7 +25,7 @@ import type { WorkerDeps } from "./deps.ts";
 import { LiveEpisodes } from "./episode/live.ts";
 import { runEpisode } from "./episode/run.ts";
 import { makeRoomInShares } from "./episode/share.ts";
-import { forgetDeadWorkers, restoreHalts } from "./halts.ts";
+import { forgetDeadWorkers, isHalted, restoreHalts, toldState } from "./halts.ts";
 import { hinting } from "./hints.ts";
 import { workOnImages } from "./images/build.ts";
 import { ImageGate } from "./images/gate.ts";
@@ -105,7 +106,8 @@ export async function startWorker({ config, redisUrl, provider, log }: WorkerOpt
   const census = new WorkerCensus(redis, workerId);
   const reap = async () => {
     await reapEpisodes(deps, { census, owns: (id) => live.owns(id) || judging.has(id) });
-    await intake.follow(await restoreHalts(deps));
+    await restoreHalts(deps);
+    await intake.turn(await toldState(deps));
     if (!census.leads()) return;
     await completeLogs(deps);
     await forgetDeadWorkers(deps, redis);
@@ -237,20 +239,18 @@ interface Work {
 }
 
 function startProcessors(deps: WorkerDeps, { live, judging }: Work, config: Config, url: string): QueueWorker[] {
-  const shared = queueOptions(deps, url);
+  const options = <Q extends QueueName>(queue: Q) => queueOptions(deps, queue, url);
   return [
-    workQueue({ ...shared, queue: "episode", concurrency: config.episodesPerWorker }, (job, signal) =>
+    workQueue({ ...options("episode"), concurrency: config.episodesPerWorker }, (job, signal) =>
       runEpisode(deps, live, job, signal),
     ),
-    workQueue({ ...shared, queue: "verify", concurrency: config.verifiersPerWorker }, (job, signal) =>
+    workQueue({ ...options("verify"), concurrency: config.verifiersPerWorker }, (job, signal) =>
       job.kind === "episode"
         ? noted(judging, job.episode_id, () => verifyEpisode(deps, job, signal))
         : verifySubmission(deps, job, signal),
     ),
-    workQueue({ ...shared, queue: "import", concurrency: 1 }, (job, signal) =>
-      importTasks(deps, config.home, job, signal),
-    ),
-    workQueue({ ...shared, queue: "validation", concurrency: 1 }, (job, signal) => validateTasks(deps, job, signal)),
+    workQueue({ ...options("import"), concurrency: 1 }, (job, signal) => importTasks(deps, config.home, job, signal)),
+    workQueue({ ...options("validation"), concurrency: 1 }, (job, signal) => validateTasks(deps, job, signal)),
   ];
 }
 
@@ -264,16 +264,18 @@ async function noted<T>(set: Set<T>, item: T, work: () => Promise<void>): Promis
 }
 
 function startBuilds(deps: WorkerDeps, config: Config, url: string): QueueWorker {
-  return workQueue({ ...queueOptions(deps, url), queue: "build", concurrency: 1 }, (job, signal) =>
+  return workQueue({ ...queueOptions(deps, "build", url), concurrency: 1 }, (job, signal) =>
     workOnImages(deps, config, job, signal),
   );
 }
 
-const queueOptions = ({ log, workerId: processId }: WorkerDeps, url: string) => ({
+const queueOptions = <Q extends QueueName>(deps: WorkerDeps, queue: Q, url: string) => ({
   url,
-  log,
-  processId,
-  onLockLost: (jobId: string) => log.warn({ jobId }, "lock lost: the job is stopped here"),
+  queue,
+  log: deps.log,
+  processId: deps.workerId,
+  halted: () => isHalted(deps, queue),
+  onLockLost: (jobId: string) => deps.log.warn({ jobId }, "lock lost: the job is stopped here"),
 });
 
 /** Repeats `work`, never two at a time; a failure is logged and the next round comes. */

@@ -5,7 +5,7 @@ import { workQueue } from "../../platform/queues.ts";
 const [url = "", processId = ""] = process.argv.slice(2);
 const log = pino({ level: "silent" });
 workQueue(
-  { url, queue: "episode", concurrency: 8, processId, log, onLockLost: () => undefined },
+  { url, queue: "episode", concurrency: 8, processId, log, halted: async () => false, onLockLost: () => undefined },
   async (_job, _signal, { jobId }) => {
     process.stdout.write(`${jobId}\n`);
     await Promise.withResolvers<void>().promise;

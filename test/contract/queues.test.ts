@@ -41,10 +41,10 @@ afterEach(async () => {
 
 type Handler = (job: EpisodeJob, signal: AbortSignal, meta: { jobId: string }) => Promise<void>;
 
-function work(handler: Handler, concurrency = 4): QueueWorker {
+function work(handler: Handler, concurrency = 4, halted = async () => false): QueueWorker {
   const onLockLost = (jobId: string) => void lost.push(jobId);
   const worker = workQueue(
-    { url: server.url, queue: "episode", concurrency, processId: "worker_a", log, onLockLost },
+    { url: server.url, queue: "episode", concurrency, processId: "worker_a", log, halted, onLockLost },
     handler,
   );
   workers.push(worker);
@@ -101,6 +101,26 @@ test("a job that waits or runs is not added again, one that ended is", async () 
   expect(runs).toBe(1);
   await queues.addEpisode(job);
   await vi.waitFor(() => expect(runs).toBe(2), DEADLINE);
+});
+
+test("a job that reaches a worker while its queue is halted elsewhere than in Redis goes back and waits", async () => {
+  const job = newJob();
+  const seen: string[] = [];
+  let halted = true;
+  const handler = async ({ episode_id }: EpisodeJob) => void seen.push(episode_id);
+  const asked = vi.fn(async () => {
+    if (halted) await queues.pause("episode");
+    return halted;
+  });
+  const worker = work(handler, 4, asked);
+  await queues.addEpisode(job);
+  await vi.waitFor(() => expect(asked).toHaveBeenCalled(), DEADLINE);
+  await vi.waitFor(async () => expect(await queues.position("episode", episodeJobId(job))).toBe(1), DEADLINE);
+  expect(worker.running).toBe(0);
+  expect(seen).toEqual([]);
+  halted = false;
+  await queues.resume("episode");
+  await vi.waitFor(() => expect(seen).toEqual([job.episode_id]), DEADLINE);
 });
 
 test("a handler that throws fails its job, and others go on", async () => {

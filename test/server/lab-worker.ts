@@ -58,7 +58,7 @@ export async function startLabWorker(options: LabOptions): Promise<LabWorker> {
     log: options.log,
     onMail: (letter) => lab.deliver(letter),
   });
-  const work = { url: options.url, log: options.log, onLockLost: () => undefined };
+  const work = { url: options.url, log: options.log, halted: async () => false, onLockLost: () => undefined };
   const episodes = workQueue({ ...work, queue: "episode", concurrency: 1_000 }, (job) => lab.boot(job));
   const verify = workQueue({ ...work, queue: "verify", concurrency: 50 }, (job) =>
     job.kind === "episode" ? lab.judge(job.episode_id) : lab.judgeSubmission(job),
