@@ -223,10 +223,12 @@ async function quiesce({ gym }: Lab, violations: Violation[]): Promise<void> {
   // What never ends is found in the store.
   await eventually(async () => (await open()) === 0, QUIESCE_MS, "the end of every episode").catch(() => undefined);
   // Sandboxes that wait ready for the next episode are meant to be there; what outlives the service is found after its end.
-  const held = async (): Promise<number> =>
-    (await gym.workers()).reduce((sum, worker) => sum + worker.live + worker.jobs, 0);
-  await eventually(async () => (await held()) === 0, SANDBOXES_FREE_MS, "free sandboxes").catch(async () => {
-    const what = `${await held()} places are held ${SANDBOXES_FREE_MS} ms after the last episode ended`;
+  const held = async (): Promise<string[]> =>
+    (await gym.workers()).flatMap(({ id, live, jobs }) =>
+      live + jobs === 0 ? [] : [`${id} holds ${live} places and ${jobs} jobs`],
+    );
+  await eventually(async () => (await held()).length === 0, SANDBOXES_FREE_MS, "free sandboxes").catch(async () => {
+    const what = `${SANDBOXES_FREE_MS} ms after the last episode ended ${(await held()).join(", ")}`;
     violations.push({ invariant: "I5", kind: "leak", episode_id: null, what });
   });
 }

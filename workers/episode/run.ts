@@ -54,6 +54,8 @@ async function liveIn(
       .catch((error: unknown) => deps.log.error({ err: error, episodeId: record.episode_id }, "episode did not stop"));
   };
   signal.addEventListener("abort", onAbort, { once: true });
+  // The job may have been lost while the episode booted.
+  if (signal.aborted) onAbort();
   try {
     await carryOn(deps, actor, record, history);
     await actor.ended;

@@ -1,3 +1,4 @@
+import { eventually } from "../../gym.ts";
 import { anyWorker, type Fault, type Injected, kill, now, pause, type Scene } from "../fault.ts";
 import { evaluateIn } from "../inspector.ts";
 import { agentsOf, hostOf, processOf } from "../machine.ts";
@@ -104,10 +105,11 @@ const hostCrash: Fault = {
   callsWithinMs: CALLS_MS,
   inject: async (scene) => {
     const worker = await anyWorker(scene);
-    const host = hostOf(worker.pid);
-    if (host === null) throw new Error(`worker ${worker.id} has no native host`);
+    // The one that was killed before may still be on its way back.
+    const host = () => hostOf(worker.pid);
+    await eventually(async () => host() !== null, PHASE_MS, `the native host of ${worker.id}`);
     const injected = now();
-    kill(host, "SIGKILL");
+    kill(host() ?? 0, "SIGKILL");
     return injected;
   },
 };

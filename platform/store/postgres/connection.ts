@@ -14,6 +14,8 @@ const PATIENCE_MS = 60_000;
 const RETRY_MIN_MS = 25;
 const RETRY_MAX_MS = 500;
 const IDLE_MS = 60_000;
+/** An unused connection is asked for a sign of life after this long, or each one of a lost network would cost a call {@link QUERY_MS}. */
+const KEEPALIVE_MS = 5_000;
 
 /** A commit that was answered is on disk; what a host that was cut off left open ends soon. */
 const SESSION = [
@@ -61,6 +63,7 @@ export class Connection {
       query_timeout: QUERY_MS,
       idleTimeoutMillis: IDLE_MS,
       keepAlive: true,
+      keepAliveInitialDelayMillis: KEEPALIVE_MS,
       options: SESSION,
     });
     // An idle connection that breaks is dropped by the pool; the next call makes another.
