@@ -137,6 +137,19 @@ export interface BlobStore {
   blob(digest: Digest): Promise<Uint8Array | null>;
 }
 
+/**
+ * Saved workspaces of episodes. One belongs to the episode that saved it, until it is shared with others or nobody goes on
+ * from it any more.
+ */
+export interface SnapshotStore {
+  /** As {@link BlobStore.putBlob}. No two may be the same: what tells them apart is in `data`. */
+  putSnapshot(data: Uint8Array): Promise<Digest>;
+  /** Keeps it for good, for others who go on from it. False when it was dropped: the log names a later one by now. */
+  shareSnapshot(digest: Digest): Promise<boolean>;
+  /** Takes it out, unless it is shared, or was not put as a snapshot. Idempotent. */
+  dropSnapshot(digest: Digest): Promise<void>;
+}
+
 export type IdempotencyState =
   | { readonly status: "new" }
   | { readonly status: "running" }
@@ -185,7 +198,14 @@ export interface TaskStore {
   tasksSince(cursor: number): Promise<(ImportedVersion & { readonly cursor: number })[]>;
 }
 
-export interface Store extends EpisodeStore, EventStore, BlobStore, AdminStore, TaskStore, AsyncDisposable {
+export interface Store
+  extends EpisodeStore,
+    EventStore,
+    BlobStore,
+    SnapshotStore,
+    AdminStore,
+    TaskStore,
+    AsyncDisposable {
   /** Writes what is under way and closes. Idempotent. */
   close(): Promise<void>;
 }

@@ -20,6 +20,8 @@ export const SubmissionBlob = z.object({
   manifest: z.array(ManifestEntrySchema),
   refused: z.array(z.object({ path: z.string(), reason: z.string() })),
   tar: z.base64(),
+  /** Of a saved workspace: episode, term and event that it is of. No other blob is the same. */
+  saved: z.string().optional(),
 });
 export type SubmissionBlob = z.infer<typeof SubmissionBlob>;
 

@@ -1,3 +1,4 @@
+import { setTimeout } from "node:timers/promises";
 import type { EpisodeAnswer, VerifyAnswer } from "../core/api.ts";
 import type { EpisodeRecord } from "../core/episode.ts";
 import { ProblemError } from "../core/errors.ts";
@@ -15,6 +16,8 @@ import { isOver, nextLook, type Wait } from "./wait.ts";
 export const MAX_CHILDREN = 64;
 /** How often the owner is asked again to park: mail may be lost. */
 const ASK_AGAIN_MS = 2_000;
+/** How often a log that has just moved on is read again. */
+const LOOK_EVERY_MS = 50;
 
 /** Parks the episode at its step boundary: its workspace is then durable, and its next step revives it. */
 export async function snapshotEpisode(parts: Parts, caller: Caller, id: EpisodeId, wait: Wait): Promise<EpisodeAnswer> {
@@ -32,8 +35,7 @@ export async function forkEpisode(
   n: number,
   wait: Wait,
 ): Promise<EpisodeAnswer[]> {
-  const parent = await parkedEpisode(parts, caller, id, wait);
-  const history = await wholeHistory(parts, parent);
+  const { parent, history } = await sharedState(parts, caller, id, wait);
   const secret = await parts.store.secret();
   const children: EpisodeAnswer[] = [];
   for (let index = 0; index < n; index++) {
@@ -118,6 +120,25 @@ function checkBranchable(record: EpisodeRecord): void {
     );
   if (record.state === "verifying" || record.state === "done")
     throw new ProblemError("finished", `${record.episode_id} has ended`, "fork an episode before its last step");
+}
+
+/** A parked episode and its log, whose last saved workspace stays for the children. */
+async function sharedState(
+  parts: Parts,
+  caller: Caller,
+  id: EpisodeId,
+  wait: Wait,
+): Promise<{ parent: EpisodeRecord; history: EpisodeEvent[] }> {
+  for (;;) {
+    const parent = await parkedEpisode(parts, caller, id, wait);
+    const history = await wholeHistory(parts, parent);
+    const last = history.findLast((event) => event.type === "episode.saved" || event.type === "episode.parked");
+    if (last?.type === "episode.parked" && (await parts.store.shareSnapshot(last.snapshot))) return { parent, history };
+    // Somebody stepped it between the two looks.
+    if (isOver(wait))
+      throw new ProblemError("unavailable", `${id} is being stepped`, "send the same call again", { retryAfterS: 1 });
+    await setTimeout(LOOK_EVERY_MS);
+  }
 }
 
 async function wholeHistory(parts: Parts, parent: EpisodeRecord): Promise<EpisodeEvent[]> {

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { pino } from "pino";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import type { EpisodeRecord } from "../core/episode.ts";
+import { sha256 } from "../core/ids.ts";
 import type { Store } from "../core/store.ts";
 import { openStore } from "../platform/store/open.ts";
 import { DONE, granted, SAMPLE_BODY, sampleRecord } from "../test/contract/store-samples.ts";
@@ -48,6 +49,23 @@ test("the end that a dead process did not write into the log is written from the
   expect(await typesOf(record)).toEqual(["episode.created", "term.granted", "reward.committed", "episode.ended"]);
   const { events } = await store.events(record.episode_id);
   expect(events.at(-2)).toMatchObject({ reward: 1, reward_status: "final", trainable: true, term: 1 });
+});
+
+test("what an ended episode saved is dropped, but not what others go on from", async () => {
+  const record = sampleRecord();
+  await store.createEpisode(record, SAMPLE_BODY);
+  await store.grantTerm(record.episode_id, "worker_a", 0);
+  const { journal } = await resumeFromBirth(store, { ...record, term: 1 });
+  const [first, second] = await Promise.all(["1", "2"].map((text) => store.putSnapshot(Buffer.from(text))));
+  if (first === undefined || second === undefined) throw new Error("two were put");
+  for (const [seq, snapshot] of [first, second].entries())
+    await journal.append({ type: "episode.saved", snapshot, workspace: sha256(""), framework_state: null, seq });
+  await store.shareSnapshot(second);
+  await store.update(record.episode_id, { term: 1 }, DONE);
+  clock += 5_000;
+  await completeLogs({ store, log });
+  expect(await store.blob(first)).toBeNull();
+  expect(await store.blob(second)).not.toBeNull();
 });
 
 test("a log that has its end is left as it is", async () => {

@@ -1,4 +1,5 @@
 import type { EpisodeRecord } from "../core/episode.ts";
+import type { EpisodeId } from "../core/ids.ts";
 import type { WorkerDeps } from "./deps.ts";
 import { Journal } from "./episode/journal.ts";
 
@@ -7,15 +8,22 @@ const OWED_AFTER_MS = 3_000;
 
 /**
  * The record of an ended episode is committed before its log says so: whoever dies in between leaves a log without an end.
- * Writes what is missing from the record. Done twice it adds nothing that a reader would see: the numbers are the same.
- * Answers how many logs it completed.
+ * Writes what is missing from the record. Done twice it adds nothing that a reader would see: the numbers are the same. Nobody
+ * goes on from what such an episode saved, so that is dropped. Answers how many logs it completed.
  */
 export async function completeLogs(deps: Pick<WorkerDeps, "store" | "log">): Promise<number> {
   const ended = await deps.store.unclosed(OWED_AFTER_MS);
   let completed = 0;
   for (const record of ended) if (await completeLog(deps, record)) completed++;
+  for (const { episode_id } of ended) await dropSnapshots(deps.store, episode_id);
   await deps.store.closeLogs(ended.map(({ episode_id }) => episode_id));
   return completed;
+}
+
+async function dropSnapshots(store: WorkerDeps["store"], id: EpisodeId): Promise<void> {
+  const { events } = await store.events(id, { types: ["episode.saved", "episode.parked"] });
+  for (const event of events)
+    if (event.type === "episode.saved" || event.type === "episode.parked") await store.dropSnapshot(event.snapshot);
 }
 
 /** False when the log has its end. */

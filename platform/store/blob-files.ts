@@ -1,13 +1,13 @@
 import { randomBytes } from "node:crypto";
-import { access, link, mkdir, open, readFile, rename, unlink } from "node:fs/promises";
+import { access, link, mkdir, open, readFile, rename, rm, unlink } from "node:fs/promises";
 import { join } from "node:path";
 import { GymError } from "../../core/errors.ts";
 import { type Digest, sha256 } from "../../core/ids.ts";
-import type { BlobStore } from "../../core/store.ts";
+import type { RemovableBlobs } from "./removable-blobs.ts";
 import { syncFolder } from "./segment-writer.ts";
 
 /** Blobs as files named by their digest. A file is there whole or not at all. */
-export function blobFiles(dir: string): BlobStore {
+export function blobFiles(dir: string): RemovableBlobs {
   const pathOf = (digest: Digest) => join(dir, digest.slice("sha256:".length));
   return {
     putBlob: async (data) => {
@@ -26,6 +26,7 @@ export function blobFiles(dir: string): BlobStore {
         throw new GymError("store_failed", `blob ${digest} does not have the content of its name`);
       return data;
     },
+    removeBlob: (digest) => attempted(() => rm(pathOf(digest), { force: true })),
   };
 }
 

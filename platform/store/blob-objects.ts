@@ -2,8 +2,8 @@ import { setTimeout as delay } from "node:timers/promises";
 import { S3mini, S3ServiceError } from "s3mini";
 import { GymError } from "../../core/errors.ts";
 import { type Digest, sha256 } from "../../core/ids.ts";
-import type { BlobStore } from "../../core/store.ts";
 import type { BlobPlace } from "../blob-place.ts";
+import type { RemovableBlobs } from "./removable-blobs.ts";
 
 /** One request; 256 MiB at 10 MB/s fit. */
 const REQUEST_MS = 30_000;
@@ -22,7 +22,7 @@ export interface BlobObjectsOptions {
 export function blobObjects(
   place: Extract<BlobPlace, { kind: "bucket" }>,
   { patienceMs = PATIENCE_MS }: BlobObjectsOptions = {},
-): BlobStore {
+): RemovableBlobs {
   const bucket = new S3mini({
     accessKeyId: place.accessKey,
     secretAccessKey: place.secretKey,
@@ -47,6 +47,9 @@ export function blobObjects(
       if (sha256(bytes) !== digest)
         throw new GymError("store_failed", `object ${digest} does not have the content of its name`);
       return bytes;
+    },
+    removeBlob: async (digest) => {
+      await patiently(patienceMs, () => bucket.deleteObject(nameOf(digest)));
     },
   };
 }

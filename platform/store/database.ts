@@ -54,6 +54,8 @@ CREATE INDEX IF NOT EXISTS idempotency_by_age ON idempotency (created_at);
 CREATE TABLE IF NOT EXISTS tasks (
   number INTEGER PRIMARY KEY AUTOINCREMENT,
   id TEXT NOT NULL, version TEXT NOT NULL, archive TEXT NOT NULL, UNIQUE (id, version));
+CREATE TABLE IF NOT EXISTS snapshots (digest TEXT PRIMARY KEY, state TEXT NOT NULL, at INTEGER NOT NULL) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS snapshots_dropped ON snapshots (at) WHERE state = 'dropped';
 CREATE TABLE IF NOT EXISTS halts (kind TEXT NOT NULL, name TEXT NOT NULL, PRIMARY KEY (kind, name)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS jobs (id TEXT PRIMARY KEY, created_at INTEGER NOT NULL, record TEXT NOT NULL);
 `;

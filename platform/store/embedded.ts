@@ -11,6 +11,7 @@ import { type StoredEvents, withLargeEvents } from "./large-events.ts";
 import { recover } from "./recover.ts";
 import { eventLine, recordLine } from "./segment-line.ts";
 import { SegmentWriter } from "./segment-writer.ts";
+import { snapshotTable } from "./snapshot-table.ts";
 import { taskTable } from "./task-table.ts";
 
 export interface EmbeddedStoreOptions {
@@ -84,7 +85,8 @@ export async function openEmbeddedStore({ dir, processId, log, now }: EmbeddedSt
     addVerdict: (id, verdict) => table.addVerdict(id, verdict),
     verdicts: (id) => table.verdicts(id),
     ...withLargeEvents(events, blobs),
-    ...blobs,
+    ...{ putBlob: blobs.putBlob, blob: blobs.blob },
+    ...snapshotTable(database, blobs, now),
     ...admin,
     ...taskTable(database),
     close,

@@ -38,6 +38,8 @@ export async function recover({ database, table, dir, log }: RecoverOptions): Pr
     );
     const names = segmentNames(dir).filter((name) => !sealed.has(name));
     const restored = restore({ database, table, dir, names, machineRestarted: last !== undefined });
+    // That some were shared may be forgotten.
+    if (last !== undefined) sql.exec("UPDATE snapshots SET state = 'shared' WHERE state = 'own'");
     // Who wrote them before the machine started writes no more.
     if (last !== undefined)
       for (const name of names) sql.prepare("UPDATE segments SET sealed = 1 WHERE name = ?").run(name);

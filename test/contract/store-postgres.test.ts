@@ -48,6 +48,7 @@ describe.skipIf("missing" in programs)("with a PostgreSQL server", () => {
       { version: 5 },
       { version: 6 },
       { version: 7 },
+      { version: 8 },
     ]);
   });
 
@@ -146,6 +147,10 @@ describe.skipIf("missing" in programs)("with a PostgreSQL server", () => {
     expect(await service.objects()).toEqual([sha256(large).slice("sha256:".length)]);
     expect(await b.blob(sha256(large))).toEqual(large);
     expect(await rowsOf(url, "SELECT digest FROM blobs")).toEqual([{ digest: sha256("small") }]);
+    const snapshot = await a.putSnapshot(Buffer.alloc(2_500_000, "def"));
+    expect(await service.objects()).toHaveLength(2);
+    await b.dropSnapshot(snapshot);
+    expect(await service.objects()).toEqual([sha256(large).slice("sha256:".length)]);
   });
 
   test("text that PostgreSQL cannot hold comes back, is found, and is no failure where there is none", async () => {

@@ -411,6 +411,38 @@ export function storeContract(name: string, openSpace: () => Promise<StoreSpace>
       expect(await store.blob(await store.putBlob(new Uint8Array()))).toHaveLength(0);
     });
 
+    test("drops a snapshot that is its episode's own, and neither a shared one nor another blob", async () => {
+      const own = await store.putSnapshot(Buffer.from("own"));
+      const shared = await store.putSnapshot(Buffer.from("shared"));
+      const blob = await store.putBlob(Buffer.from("blob"));
+      const large = await store.putSnapshot(Buffer.alloc(3_000_000, 1));
+      expect(await other.shareSnapshot(shared)).toBe(true);
+      for (const digest of [own, shared, blob, large, own]) await store.dropSnapshot(digest);
+      expect(await other.blob(own)).toBeNull();
+      expect(await other.blob(large)).toBeNull();
+      expect(Buffer.from((await other.blob(shared)) ?? []).toString()).toBe("shared");
+      expect(Buffer.from((await other.blob(blob)) ?? []).toString()).toBe("blob");
+      // Whoever read a log before it went on is told.
+      expect(await other.shareSnapshot(own)).toBe(false);
+      expect(await other.shareSnapshot(shared)).toBe(true);
+      expect(await other.shareSnapshot(blob)).toBe(true);
+    });
+
+    test("shares or drops a snapshot, whichever comes first", async () => {
+      const digests = await Promise.all(
+        Array.from({ length: 20 }, (_, i) => store.putSnapshot(Buffer.from(`snapshot ${i}`))),
+      );
+      const shared = await Promise.all(
+        digests.map(async (digest, i) => {
+          const both = [() => other.shareSnapshot(digest), () => store.dropSnapshot(digest)];
+          const answers = await Promise.all((i % 2 === 0 ? both : both.toReversed()).map((call) => call()));
+          return answers[i % 2];
+        }),
+      );
+      const there = await Promise.all(digests.map(async (digest) => (await other.blob(digest)) !== null));
+      expect(there).toEqual(shared);
+    });
+
     test("knows a token by its hash until it is revoked", async () => {
       const token = sampleToken();
       await store.addToken(token);

@@ -1,4 +1,6 @@
 import { randomBytes } from "node:crypto";
+import { readdir } from "node:fs/promises";
+import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { bashStep } from "../../bench/actions.ts";
 import { eventually, type Gym, startGym } from "../../bench/gym.ts";
@@ -119,6 +121,33 @@ test("children of a fork go on by themselves", { timeout: DEADLINE_MS }, async (
   expect(await step(a.episode_id, 2, "echo a >> f; cat f; echo $WHO")).toBe("shared\na\nparent");
   expect(await step(b.episode_id, 2, "cat f")).toBe("shared");
   expect(await step(id, 2, "cat f")).toBe("shared");
+});
+
+test("of what an episode saved only the last is kept, what others go on from, and nothing after its end", {
+  timeout: DEADLINE_MS,
+}, async () => {
+  const { episode_id: id } = await create();
+  const snapshots = async (): Promise<boolean[]> => {
+    const { items } = (await gym.client.request("GET", `/v1/episodes/${id}/trajectory`)) as {
+      items: { type: string; snapshot?: string }[];
+    };
+    const blobs = await readdir(join(gym.home, "store", "blobs"));
+    return items.flatMap(({ snapshot }) => (snapshot === undefined ? [] : [blobs.includes(snapshot.slice(7))]));
+  };
+  for (let seq = 1; seq <= SAVE_EVERY + 2; seq++) await step(id, seq, `echo ${seq} >> /workspace/steps`);
+  await gym.client.episode("POST", `/v1/episodes/${id}/snapshot`);
+  expect(await snapshots()).toEqual([false, true]);
+  const children = (await gym.client.request("POST", `/v1/episodes/${id}/fork`, { n: 2 })) as {
+    items: EpisodeAnswer[];
+  };
+  expect(await step(id, SAVE_EVERY + 3, "wc -l < /workspace/steps")).toBe(String(SAVE_EVERY + 2));
+  await gym.client.episode("POST", `/v1/episodes/${id}/snapshot`);
+  expect(await snapshots()).toEqual([false, true, true]);
+  await finish(id, SAVE_EVERY + 4);
+  await eventually(async () => !(await snapshots())[2], DEADLINE_MS, "the end of the last snapshot");
+  expect(await snapshots()).toEqual([false, true, false]);
+  for (const child of children.items)
+    expect(await step(child.episode_id, SAVE_EVERY + 3, "wc -l < /workspace/steps")).toBe(String(SAVE_EVERY + 2));
 });
 
 test("live episodes survive a restart of the whole service", { timeout: DEADLINE_MS }, async () => {

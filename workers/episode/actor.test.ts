@@ -9,6 +9,7 @@ import { EpisodeActor } from "./actor.ts";
 import { resumeFromBirth } from "./journal.ts";
 import { meteredSandbox, newMeter } from "./meter.ts";
 import { openFramework } from "./session.ts";
+import { LastSaved } from "./workspace.ts";
 import { WorkspaceView } from "./workspace-view.ts";
 
 const TASK = taskOf({ kind: "function", language: "python", files: {}, gold: {}, verifiers: {} });
@@ -45,7 +46,18 @@ test("an answer that its log has is the last word on its number: the next step i
   const session = await openFramework(framework, record, TASK, meteredSandbox(sandbox, meter), null);
   const lease = { snapshot: await (await deps.provider.open({ image: "host", owner: "base" })).freeze() };
   const actor = new EpisodeActor({
-    ...{ deps, record, task: TASK, framework, journal, sandbox, session, meter, view: new WorkspaceView() },
+    ...{
+      deps,
+      record,
+      task: TASK,
+      framework,
+      journal,
+      sandbox,
+      session,
+      meter,
+      saved: new LastSaved(null),
+      view: new WorkspaceView(),
+    },
     lease: { ...lease, [Symbol.dispose]: () => undefined },
     start: { nextSeq: 1, steps: 0, wallUsedMs: 0, info: null },
   });

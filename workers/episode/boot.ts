@@ -16,7 +16,7 @@ import { meteredSandbox, newMeter } from "./meter.ts";
 import { openEpisodeSandbox } from "./open-sandbox.ts";
 import { type ActorParts, openFramework, pinnedFramework } from "./session.ts";
 import { observationOf } from "./step-events.ts";
-import { restoreWorkspace } from "./workspace.ts";
+import { LastSaved, restoreWorkspace } from "./workspace.ts";
 import { WorkspaceView } from "./workspace-view.ts";
 
 export interface BootRequest {
@@ -83,7 +83,8 @@ async function openSession(
     const meter = newMeter();
     const metered = meteredSandbox(sandbox, meter);
     const session = await openFramework(framework, record, task, metered, history.saved?.frameworkState ?? null);
-    return { deps, record, task, framework, journal, lease, sandbox, session, meter, view: new WorkspaceView() };
+    const saved = new LastSaved(history.saved?.snapshot ?? null);
+    return { deps, record, task, framework, journal, lease, sandbox, session, meter, saved, view: new WorkspaceView() };
   } catch (error) {
     await sandbox.close();
     throw error;

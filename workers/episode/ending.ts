@@ -6,6 +6,7 @@ import {
   type StopReason,
 } from "../../core/episode.ts";
 import { GymError, type Stage } from "../../core/errors.ts";
+import type { Digest } from "../../core/ids.ts";
 import type { Sandbox, Snapshot, Submission } from "../../core/sandbox.ts";
 import { ManifestEntrySchema, type SubmissionBlob } from "../../core/submission.ts";
 import type { WorkerDeps } from "../deps.ts";
@@ -120,18 +121,15 @@ export async function handOver(
   await notifyState(deps, updated, journal.last, "state");
 }
 
-export async function putSubmission(
-  deps: WorkerDeps,
-  submission: Submission,
-): ReturnType<WorkerDeps["store"]["putBlob"]> {
-  const blob: SubmissionBlob = {
-    root: submission.root,
-    manifest: submission.manifest.map((entry) => ManifestEntrySchema.parse(entry)),
-    refused: [...submission.refused],
-    tar: Buffer.from(submission.tar).toString("base64"),
-  };
-  return deps.store.putBlob(Buffer.from(JSON.stringify(blob)));
-}
+export const putSubmission = (deps: WorkerDeps, submission: Submission): Promise<Digest> =>
+  deps.store.putBlob(Buffer.from(JSON.stringify(blobOf(submission))));
+
+export const blobOf = (submission: Submission): SubmissionBlob => ({
+  root: submission.root,
+  manifest: submission.manifest.map((entry) => ManifestEntrySchema.parse(entry)),
+  refused: [...submission.refused],
+  tar: Buffer.from(submission.tar).toString("base64"),
+});
 
 /**
  * Freezes the sandbox and exports what it changed. What the attempt made impossible (too large, its own sandbox killed) is

@@ -29,14 +29,14 @@ export interface Reopened {
 
 /** ready → parked: the workspace and the framework's state go into the store, sandbox and slot are given up. */
 export async function parkWorkspace(parts: ActorParts, used: { steps: number; wall_used_ms: number }): Promise<Parked> {
-  const { deps, lease, session } = parts;
+  const { deps, session } = parts;
   const state = await session.state();
   // The session closes after the freeze: with its shell it would end the programs that the freeze is to name.
   const frozen = await frozenOrNull(parts);
   if (frozen === null) return { status: "refused" };
   try {
     await closeSession(parts);
-    const saved = await savedOrNull(parts, frozen, lease.snapshot);
+    const saved = await savedOrNull(parts, frozen);
     if (saved === null) return { status: "kept", ...(await reopen(parts, frozen, state)) };
     await commitParked(parts, {
       snapshot: saved.snapshot,
@@ -66,13 +66,10 @@ export async function frozenOrNull(
   }
 }
 
-async function savedOrNull(
-  { deps, record }: ActorParts,
-  frozen: Snapshot,
-  base: Snapshot,
-): Promise<SavedWorkspace | null> {
+async function savedOrNull(parts: ActorParts, frozen: Snapshot): Promise<SavedWorkspace | null> {
+  const { deps, record } = parts;
   try {
-    return await saveWorkspace(deps, base, frozen);
+    return await saveWorkspace(parts, frozen);
   } catch (error) {
     deps.log.warn({ err: error, episodeId: record.episode_id }, "workspace not saved: the episode keeps its sandbox");
     return null;
@@ -103,7 +100,7 @@ interface ParkedState {
   readonly commands_lost: string[];
 }
 
-async function commitParked({ deps, record, journal }: ActorParts, parked: ParkedState): Promise<void> {
+async function commitParked({ deps, record, journal, saved }: ActorParts, parked: ParkedState): Promise<void> {
   await journal.append({ type: "episode.parked", ...parked });
   const updated = await deps.store.update(
     record.episode_id,
@@ -118,5 +115,6 @@ async function commitParked({ deps, record, journal }: ActorParts, parked: Parke
     },
   );
   if (updated === null) throw new GymError("stale_term", `${record.episode_id} changed hands while it was parked`);
+  await saved.replace(deps, parked.snapshot);
   await notifyState(deps, updated, journal.last, "state");
 }

@@ -85,15 +85,19 @@ export class Saver {
 
   /** An episode that could not be saved goes on: a recovery then replays more steps. */
   async #keep(
-    { deps, record, journal, lease }: ActorParts,
+    parts: ActorParts,
     { frozen, state, at }: { frozen: Snapshot; state: Json; at: StepBoundary },
   ): Promise<void> {
+    const { deps, record, journal } = parts;
     try {
-      const saved = await saveWorkspace(deps, lease.snapshot, frozen);
+      const saved = await saveWorkspace(parts, frozen);
       this.#weight = saved === null ? TOO_LARGE_TURNS : Math.max(this.#least, saved.bytes / CHEAP_BYTES);
       if (saved === null) return;
       const { snapshot, workspace } = saved;
       await journal.append({ type: "episode.saved", snapshot, workspace, framework_state: state, seq: at.seq });
+      // An owner that is none any more wrote what nobody reads.
+      const now = await deps.store.episode(record.episode_id);
+      if (now?.term === record.term) await parts.saved.replace(deps, snapshot);
     } catch (error) {
       deps.log.warn({ err: error, episodeId: record.episode_id }, "episode not saved");
     } finally {

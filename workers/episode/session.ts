@@ -11,6 +11,7 @@ import type { BaseLease } from "../bases.ts";
 import type { WorkerDeps } from "../deps.ts";
 import type { Journal } from "./journal.ts";
 import type { Meter } from "./meter.ts";
+import type { LastSaved } from "./workspace.ts";
 import type { WorkspaceView } from "./workspace-view.ts";
 
 /** What one owner holds of a live episode. */
@@ -25,6 +26,7 @@ export interface ActorParts {
   readonly session: FrameworkSession;
   readonly meter: Meter;
   readonly view: WorkspaceView;
+  readonly saved: LastSaved;
   /** What this episode has behind it, boot included; `info` is told with its next observation. */
   readonly start: {
     readonly nextSeq: number;

@@ -3,7 +3,8 @@ import type { Digest } from "../../core/ids.ts";
 import type { Sandbox, Snapshot, Submission } from "../../core/sandbox.ts";
 import { SubmissionBlob, workspaceDigest } from "../../core/submission.ts";
 import type { WorkerDeps } from "../deps.ts";
-import { putSubmission } from "./ending.ts";
+import { blobOf } from "./ending.ts";
+import type { ActorParts } from "./session.ts";
 
 /** A larger workspace is not parked: its episode keeps its sandbox. */
 const MAX_PARKED_BYTES = 256 * 1024 * 1024;
@@ -24,19 +25,42 @@ export interface SavedWorkspace {
  * it. Null when it is too large.
  */
 export async function saveWorkspace(
-  deps: WorkerDeps,
-  base: Snapshot,
+  { deps, record, journal, lease }: ActorParts,
   frozen: Snapshot,
 ): Promise<SavedWorkspace | null> {
-  const changes = await deps.provider.export(base, frozen, {
+  const changes = await deps.provider.export(lease.snapshot, frozen, {
     root: "/",
     maxBytes: MAX_PARKED_BYTES,
     maxEntries: MAX_PARKED_ENTRIES,
   });
   if (!changes.ok) return null;
-  const snapshot = await putSubmission(deps, changes.value);
+  const blob = { ...blobOf(changes.value), saved: `${record.episode_id} ${record.term} ${journal.last}` };
+  const snapshot = await deps.store.putSnapshot(Buffer.from(JSON.stringify(blob)));
   const bytes = changes.value.manifest.reduce((sum, entry) => sum + entry.size, 0);
   return { snapshot, workspace: workspaceDigest(changes.value), bytes };
+}
+
+/** What an episode goes on from when its owner is gone: only the last. */
+export class LastSaved {
+  #snapshot: Digest | null;
+
+  constructor(snapshot: Digest | null) {
+    this.#snapshot = snapshot;
+  }
+
+  /**
+   * The log has a later one, and every later owner will see it there. What cannot be dropped now is when the episode has
+   * ended.
+   */
+  async replace({ store, log }: Pick<WorkerDeps, "store" | "log">, snapshot: Digest): Promise<void> {
+    const former = this.#snapshot;
+    this.#snapshot = snapshot;
+    try {
+      if (former !== null) await store.dropSnapshot(former);
+    } catch (error) {
+      log.warn({ err: error, snapshot: former }, "superseded snapshot not dropped");
+    }
+  }
 }
 
 /** Makes a fresh sandbox over the base what it was when the workspace was saved. */

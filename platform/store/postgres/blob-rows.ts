@@ -1,6 +1,6 @@
 import { GymError } from "../../../core/errors.ts";
 import { type Digest, sha256 } from "../../../core/ids.ts";
-import type { BlobStore } from "../../../core/store.ts";
+import type { RemovableBlobs } from "../removable-blobs.ts";
 import type { Connection } from "./connection.ts";
 
 /** Larger ones go beside the database where there is such a place; without it they go into it in parts of this size. */
@@ -9,11 +9,11 @@ const PART_BYTES = 1024 * 1024;
 export interface BlobRowsOptions {
   readonly connection: Connection;
   /** For large ones, reached by every host of the installation. Null: there is none. */
-  readonly large: BlobStore | null;
+  readonly large: RemovableBlobs | null;
 }
 
 /** Blobs as rows. One is there once its line in `blobs` is, which is written last. */
-export function blobRows({ connection, large }: BlobRowsOptions): BlobStore {
+export function blobRows({ connection, large }: BlobRowsOptions): RemovableBlobs {
   return {
     putBlob: async (data) => {
       if (large !== null && data.byteLength > PART_BYTES) return large.putBlob(data);
@@ -29,6 +29,13 @@ export function blobRows({ connection, large }: BlobRowsOptions): BlobStore {
       if (sha256(data) !== digest)
         throw new GymError("store_failed", `blob ${digest} does not have the content of its name`);
       return data;
+    },
+    removeBlob: async (digest) => {
+      await connection.transaction(async (run) => {
+        await run({ text: "DELETE FROM blobs WHERE digest = $1", values: [digest] });
+        await run({ text: "DELETE FROM blob_parts WHERE digest = $1", values: [digest] });
+      });
+      await large?.removeBlob(digest);
     },
   };
 }

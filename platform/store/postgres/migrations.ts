@@ -84,6 +84,10 @@ const MIGRATIONS: readonly string[] = [
   CREATE INDEX episodes_over_quota ON episodes (owner, updated_at) WHERE over_quota;
   CREATE INDEX episodes_live ON episodes (owner) WHERE state IN ('booting', 'ready', 'running');
   `,
+  `
+  CREATE TABLE snapshots (digest text PRIMARY KEY, state text NOT NULL, at bigint NOT NULL);
+  CREATE INDEX snapshots_dropped ON snapshots (at) WHERE state = 'dropped';
+  `,
 ];
 
 /** Brings the database to this build's version: one transaction, one process at a time, all or nothing. */

@@ -1,18 +1,20 @@
-import type { BlobStore, Store } from "../../../core/store.ts";
+import type { Store } from "../../../core/store.ts";
 import type { BlobPlace } from "../../blob-place.ts";
 import type { Logger } from "../../log.ts";
 import { blobFiles } from "../blob-files.ts";
 import { blobObjects } from "../blob-objects.ts";
 import { withLargeEvents } from "../large-events.ts";
+import type { RemovableBlobs } from "../removable-blobs.ts";
 import { adminRows } from "./admin-rows.ts";
 import { blobRows } from "./blob-rows.ts";
 import { Connection } from "./connection.ts";
 import { EpisodeRows } from "./episode-rows.ts";
 import { EventRows } from "./event-rows.ts";
 import { migrate } from "./migrations.ts";
+import { snapshotRows } from "./snapshot-rows.ts";
 import { taskRows } from "./task-rows.ts";
 
-const largeBlobs = (place: BlobPlace): BlobStore =>
+const largeBlobs = (place: BlobPlace): RemovableBlobs =>
   place.kind === "folder" ? blobFiles(place.dir) : blobObjects(place);
 
 export interface PostgresStoreOptions {
@@ -68,7 +70,8 @@ export async function openPostgresStore(options: PostgresStoreOptions): Promise<
     addVerdict: (id, verdict) => episodes.addVerdict(id, verdict),
     verdicts: (id) => episodes.verdicts(id),
     ...withLargeEvents(events, blobs),
-    ...blobs,
+    ...{ putBlob: blobs.putBlob, blob: blobs.blob },
+    ...snapshotRows(connection, blobs, now),
     ...adminRows({ connection, now }),
     ...taskRows(connection),
     close,
