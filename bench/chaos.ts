@@ -1,24 +1,24 @@
 import { randomBytes } from "node:crypto";
-import { parseArgs } from "node:util";
 import { loadConfig } from "../platform/config.ts";
 import { FAULTS, NOT_INJECTED } from "./chaos/faults.ts";
 import { planRows, selectFaults, summaryOf } from "./chaos/plan.ts";
 import { brokenRow, type RowResult, runRow } from "./chaos/row.ts";
+import { benchFlags, countOf, refuse } from "./flags.ts";
 import { keep, machine } from "./report.ts";
 
 /**
  * `polygym bench chaos`: a seeded workload over real processes, Redis and sandboxes; each row a fault of its own, in a
  * service of its own; then the invariants, by what is in the store and on the machine.
  */
-const { values: flags } = parseArgs({
-  options: {
-    json: { type: "boolean" },
-    episodes: { type: "string", default: "10000" },
-    seed: { type: "string", default: randomBytes(4).toString("hex") },
-    rows: { type: "string", default: "" },
-    list: { type: "boolean" },
-  },
+const NAME = "chaos";
+const flags = benchFlags(NAME, "What is lost, done twice or left over when anything dies.", {
+  episodes: { type: "string", default: "10000", says: "episodes of all rows together" },
+  seed: { type: "string", says: "makes the choices of the run that printed it again" },
+  rows: { type: "string", default: "", says: "numbers or names of rows, commas between; all when not given" },
+  list: { type: "boolean", says: "shows the rows" },
 });
+const seed = flags.seed ?? randomBytes(4).toString("hex");
+const episodes = countOf(NAME, "episodes", flags.episodes);
 
 if (flags.list) {
   for (const { row, name, expect } of FAULTS) process.stdout.write(`${row}\t${name}\t${expect}\n`);
@@ -27,12 +27,21 @@ if (flags.list) {
   process.exitCode = await measure();
 }
 
+function chosen(): ReturnType<typeof selectFaults> {
+  try {
+    return selectFaults(FAULTS, flags.rows);
+  } catch (error) {
+    if (error instanceof RangeError) refuse(NAME, error.message);
+    throw error;
+  }
+}
+
 async function measure(): Promise<number> {
   const say = (line: string): void => void process.stderr.write(`${line}\n`);
-  say(`seed ${flags.seed}: --seed ${flags.seed} makes the same choices again`);
+  say(`seed ${seed}: --seed ${seed} makes the same choices again`);
   const rows: RowResult[] = [];
-  for (const { fault, episodes, times } of planRows(selectFaults(FAULTS, flags.rows), Number(flags.episodes))) {
-    const options = { fault, seed: flags.seed, episodes, times };
+  for (const { fault, episodes: share, times } of planRows(chosen(), episodes)) {
+    const options = { fault, seed, episodes: share, times };
     const result = await runRow(options).catch((error: unknown) => brokenRow(options, error));
     rows.push(result);
     const { p50, max } = result.recovered_ms;
@@ -44,7 +53,7 @@ async function measure(): Promise<number> {
       say(`\t${invariant} ${kind} ${episode_id ?? ""} ${what}`);
   }
   const summary = summaryOf(rows);
-  const document = { machine: machine(), seed: flags.seed, ...summary, not_injected: NOT_INJECTED };
+  const document = { machine: machine(), seed, ...summary, not_injected: NOT_INJECTED };
   await keep(`${loadConfig().root}/bench/out/chaos.json`, document);
   process.stdout.write(`${flags.json ? JSON.stringify(document) : JSON.stringify(document, null, 2)}\n`);
   return summary.violations === 0 ? 0 : 1;

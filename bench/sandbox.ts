@@ -1,9 +1,9 @@
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { parseArgs } from "node:util";
 import { loadConfig } from "../platform/config.ts";
 import { type EngineForTests, startEngine } from "../test/engine.ts";
+import { benchFlags } from "./flags.ts";
 import { keep } from "./report.ts";
 import { describeMachine, documentOf, forPeople } from "./sandbox/document.ts";
 import { dockerExec } from "./sandbox/peer-docker-exec.ts";
@@ -18,16 +18,11 @@ import { measureDocker, measureLight, measureUnprivileged } from "./sandbox/subj
  * `polygym bench sandbox`: what a sandbox costs, in our tiers and in what others use, one after the other in the same run.
  * It installs the peers and needs no service. Rows with all samples stay in bench/out.
  */
-const { values: flags } = parseArgs({
-  options: {
-    json: { type: "boolean", default: false },
-    quick: { type: "boolean", default: false },
-    /** Measures one of our own subjects in this process, for the same bench in another one. */
-    as: { type: "string" },
-    home: { type: "string" },
-    /** Names of subjects, with commas between. (Default: all) */
-    only: { type: "string" },
-  },
+const flags = benchFlags("sandbox", "Sandboxes beside their peers: create, exec, files, fork, kill.", {
+  quick: { type: "boolean", default: false, says: "a second per row instead of six" },
+  only: { type: "string", says: "names of subjects, commas between; all when not given" },
+  as: { type: "string", says: "measures this one of ours in this process, for the same bench in another" },
+  home: { type: "string", says: "folder of the service whose images are used" },
 });
 const LIGHT = "light";
 const UNPRIVILEGED = "light-unprivileged";

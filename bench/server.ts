@@ -2,6 +2,7 @@ import type { EpisodeAnswer } from "../core/api.ts";
 import { loadConfig } from "../platform/config.ts";
 import { bashStep } from "./actions.ts";
 import { type GymClient, gymClient, gymSocket } from "./client.ts";
+import { benchFlags } from "./flags.ts";
 import { keep, machine, percentile, type Row, rowOf, type Samples, sample, table } from "./report.ts";
 
 /**
@@ -91,7 +92,7 @@ async function overSocket(url: string, token: string, task: string, rows: Row[])
 
 const config = loadConfig();
 const address = config.url ?? `http://${config.host}:${config.port}`;
-const json = process.argv.includes("--json");
+const { json } = benchFlags("server", "What a step costs through the server: latency, throughput, memory.", {});
 const client = gymClient(address, config.token ?? "");
 const tasks = (await client.request("GET", "/v1/tasks")) as { items: { id: string }[] }; // the server's own schema
 const task = tasks.items.find((t) => t.id === TASK)?.id ?? tasks.items[0]?.id;

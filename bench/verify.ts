@@ -1,5 +1,5 @@
-import { parseArgs } from "node:util";
 import { loadConfig } from "../platform/config.ts";
+import { benchFlags, countOf } from "./flags.ts";
 import { startGym } from "./gym.ts";
 import { keep, machine, type Row, rowOf, type Samples, sample, table } from "./report.ts";
 import { BARE_PARALLEL, barePython } from "./verify/bare-python.ts";
@@ -10,14 +10,11 @@ import { importHumanEval, type Solved } from "./verify/humaneval.ts";
  * It judges right solutions, so every answer must be 1; any other is an error of the row. Beside it, before and after: starts
  * of the bare interpreter that the subjects run in.
  */
-const { values: flags } = parseArgs({
-  options: {
-    json: { type: "boolean" },
-    count: { type: "string", default: "300" },
-    workers: { type: "string", default: "2" },
-    /** HumanEval.jsonl.gz: gold of all its tasks by `tests`. */
-    file: { type: "string" },
-  },
+const NAME = "verify";
+const flags = benchFlags(NAME, "Verdicts per second, every subject in a fresh sandbox.", {
+  count: { type: "string", default: "300", says: "verdicts per row" },
+  workers: { type: "string", default: "2", says: "worker processes" },
+  file: { type: "string", says: "HumanEval.jsonl.gz: also judges gold of all its tasks" },
 });
 const BUILT_IN: Solved = {
   task: "demo/leap-year",
@@ -30,12 +27,12 @@ const PARALLEL = [1, 8];
 /** The first ones also make bases and judges, and let Node compile what is often run. */
 const WARM_UP = 100;
 
-const count = Number(flags.count);
+const count = countOf(NAME, "count", flags.count);
 const config = loadConfig();
 const rows: Row[] = [];
 const bare: Samples[] = [];
 
-await using gym = await startGym({ workers: Number(flags.workers) });
+await using gym = await startGym({ workers: countOf(NAME, "workers", flags.workers) });
 const judge = async (verifier: string, { task, files }: Solved): Promise<void> => {
   const body = { task_id: task, verifiers: [verifier], submission: { files } };
   const answer = (await gym.client.request("POST", "/v1/verify", body)) as { reward: number | null }; // the server's own schema

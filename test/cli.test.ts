@@ -39,14 +39,14 @@ test("--help lists every command and the exit codes", async () => {
   expect(stdout).toContain("7 nothing matched");
 });
 
-test.each([...COMMANDS, "episode events", "token create", "worker drain", "worker resume", "queue pause"])(
-  "%s --help explains itself",
-  async (command) => {
-    const { exitCode, stdout } = await polygym(...command.split(" "), "--help");
-    expect(exitCode).toBe(0);
-    expect(stdout).toMatch(new RegExp(`^Usage: polygym ${command}[ |]`));
-  },
-);
+const BENCHES = ["server", "verify", "episodes", "chaos", "sandbox"].map((name) => `bench ${name}`);
+const SUBCOMMANDS = ["episode events", "token create", "worker drain", "worker resume", "queue pause"];
+
+test.each([...COMMANDS, ...SUBCOMMANDS, ...BENCHES])("%s --help explains itself", async (command) => {
+  const { exitCode, stdout } = await polygym(...command.split(" "), "--help");
+  expect(exitCode).toBe(0);
+  expect(stdout).toMatch(new RegExp(`^Usage: polygym ${command}[ |]`));
+});
 
 const misuses: readonly [string, string, RegExp][] = [
   ["an unknown command", "solve", /unknown command 'solve'/],
@@ -61,6 +61,10 @@ const misuses: readonly [string, string, RegExp][] = [
   ["a file that does not exist", "import humaneval /nowhere.gz", /cannot read \/nowhere\.gz/],
   ["a queue that does not exist", "queue pause cake", /Allowed choices are episode/],
   ["a bench that does not exist", "bench speed", /Allowed choices are/],
+  ["a flag that a bench does not have", "bench chaos --twice", /Unknown option '--twice'/],
+  ["a bench of nothing", "bench chaos --episodes 0", /--episodes takes a whole number above 0, not 0/],
+  ["a row that does not exist", "bench chaos --rows 99", /there is no row 99: --list shows them/],
+  ["a part that does not exist", "bench episodes --only lunch", /--only takes lockstep/],
 ];
 
 test.each(misuses)("%s is wrong use: exit code 2, said on standard error", async (_what, line, message) => {

@@ -50,7 +50,8 @@ async function bench(context: CommandContext, { name, arguments: more }: BenchOp
   const { config, terminal, signal } = context;
   const json = terminal.json && !more.includes("--json") ? ["--json"] : [];
   const argv = [join(config.root, `bench/${name}.ts`), ...json, ...more];
-  if (BENCHES[name]?.service !== true) {
+  const explains = more.includes("--help") || more.includes("-h");
+  if (BENCHES[name]?.service !== true || explains) {
     const { exitCode } = await runNodeScript({ argv, environment: processEnvironment(config), signal });
     return exitCode;
   }
