@@ -16,6 +16,11 @@ import { removeContainer } from "./owners.ts";
 
 /** From the engine's "started" to the agent's first word; 20 ms on an idle machine. */
 const CONNECT_MS = 20_000;
+/** What an agent that cannot begin says by its exit status (`container_main`), where an operator can do something. */
+const AGENT_ENDS: Readonly<Record<number, string>> = {
+  5: "(it cannot reach its socket: a runtime with a kernel of its own must let it, runsc with --host-uds=open)",
+  7: "(its kernel has no openat2: of runsc, a build since September 2026 has it)",
+};
 
 export interface StartFields {
   readonly name: string;
@@ -157,10 +162,8 @@ async function whyEnded(engine: Engine, container: Docker.Container): Promise<Gy
     const { State } = await engine.call("ask how a container ended", () => container.inspect());
     if (State.OOMKilled)
       return new GymError("sandbox_killed", "the sandbox was killed by its own program: it ran out of memory");
-    return new GymError(
-      "sandbox_lost",
-      `the container's first process ended with status ${State.ExitCode} ${State.Error}`.trim(),
-    );
+    const ended = `the container's first process ended with status ${State.ExitCode}`;
+    return new GymError("sandbox_lost", [ended, State.Error, AGENT_ENDS[State.ExitCode]].filter(Boolean).join(" "));
   } catch (error) {
     return new GymError("sandbox_lost", "the container and its agent are gone", { cause: error });
   }

@@ -48,6 +48,14 @@ static int become_agent(uid_t command_id) {
   return set_capabilities(ALWAYS);
 }
 
+/* A kernel of its own under an engine (gVisor before September 2026) may lack what keeps the file API inside. */
+static int contains_paths(void) {
+  struct open_how how = {.flags = O_PATH | O_CLOEXEC, .resolve = RESOLVE_IN_ROOT};
+  int fd = (int)syscall(SYS_openat2, AT_FDCWD, "/", &how, sizeof how);
+  if (fd >= 0) close(fd);
+  return fd >= 0;
+}
+
 static int memory_events(void) {
   int fd = open("/sys/fs/cgroup/memory/memory.oom_control", O_RDONLY | O_CLOEXEC);
   return fd >= 0 ? fd : open("/sys/fs/cgroup/memory.events", O_RDONLY | O_CLOEXEC);
@@ -61,6 +69,7 @@ int container_main(int argc, char **argv) {
   if (argc < 4 || id <= 0 || (uid_t)id == AGENT_ID) return 64;
   syscall(SYS_close_range, 3, ~0u, 0);
   umask(022);
+  if (!contains_paths()) return 7;
   agent.socket = connect_to(argv[2]);
   if (agent.socket < 0) return 5;
   agent.oom_fd = memory_events();
