@@ -59,6 +59,28 @@ test("of ended episodes only the place of their lines is kept, and they are read
   file.close();
 });
 
+test("of episodes that had no line for long only the place of their lines is kept, ended or not", async () => {
+  const episodes = Array.from({ length: 4_000 }, (_, index) => id(index));
+  await writer.append(
+    episodes.flatMap((episode) => [line(episode, "episode.created", 0), line(episode, "term.granted", 1)]),
+  );
+  const file = new SegmentFile(join(dir, segment));
+  file.refresh();
+  expect(file.size).toBe(1_000 * 2 + 3_000);
+  await writer.append([line(id(0), "step.accepted", 2), line(id(3_999), "step.accepted", 2)]);
+  file.refresh();
+  const whole = new SegmentFile(join(dir, segment));
+  whole.refresh();
+  for (const one of [file, whole]) {
+    expect(numbers(one, id(0))).toEqual([0, 1, 2]);
+    expect(numbers(one, id(3_999))).toEqual([0, 1, 2]);
+    for (const episode of episodes.slice(1, 3_999)) expect(numbers(one, episode)).toEqual([0, 1]);
+    expect(new Set(one.episodes())).toEqual(new Set(episodes));
+    expect(numbers(one, "ep_4000")).toEqual([]);
+    one.close();
+  }
+});
+
 test("an episode whose lines lie far apart keeps them", async () => {
   await writer.append([line("ep_long", "episode.created", 0)]);
   const others = Array.from({ length: 12_000 }, (_, n) => line("ep_other", "step.accepted", n));

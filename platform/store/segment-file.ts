@@ -1,9 +1,12 @@
 import { closeSync, fstatSync, linkSync, openSync, readSync, unlinkSync, writeFileSync } from "node:fs";
+import { PastIndex } from "./past-index.ts";
 import { formatIndexLine, type IndexEntry, parseIndexLine, peekLine } from "./segment-line.ts";
 
 const CHUNK_BYTES = 1024 * 1024;
-/** Index lines of an ended episode are read anew when somebody asks, if they lie within so many bytes: well below 1 ms. */
+/** Index lines of a past episode are read anew when somebody asks, if they lie within so many bytes: well below 1 ms. */
 const MAX_PAST_BYTES = 256 * 1024;
+/** Beyond so many, the episode that had no line for longest is past, ended or not: most of a server's segment is never asked for. */
+const MAX_RECENT = 1_000;
 const NEWLINE = 0x0a;
 
 interface Place {
@@ -18,11 +21,7 @@ interface Lines {
   readonly entries: IndexEntry[];
   /** Where the first of them is in the index; null when one was found without it. */
   from: number | null;
-}
-
-/** Bytes of the index that hold all lines of an ended episode, among others. */
-interface Past {
-  readonly from: number;
+  /** The index's byte behind the last of them. */
   to: number;
 }
 
@@ -40,8 +39,9 @@ export class SegmentFile {
   readonly #path: string;
   readonly #data: number;
   #index: number | null;
+  /** Without a line for longest first. */
   readonly #episodes = new Map<string, Lines>();
-  readonly #past = new Map<string, Past>();
+  readonly #past = new PastIndex();
   /** How far the index file is read. */
   #indexRead = 0;
   /** Bytes of the segment that the entries speak of. */
@@ -87,7 +87,10 @@ export class SegmentFile {
   }
 
   episodes(): string[] {
-    return [...new Set([...this.#past.keys(), ...this.#episodes.keys()])];
+    const ids = new Set(this.#episodes.keys());
+    const indexed = this.#index === null ? "" : readAt(this.#index, 0, this.#indexRead).toString("latin1");
+    for (const [id] of indexed.matchAll(/^\S+/gm)) ids.add(id);
+    return [...ids];
   }
 
   #keptEntries(episodeId: string): readonly IndexEntry[] {
@@ -101,14 +104,20 @@ export class SegmentFile {
   }
 
   #pastEntries(episodeId: string): IndexEntry[] {
-    const past = this.#past.get(episodeId);
-    if (past === undefined || this.#index === null) return [];
-    const kept = new Set(this.#keptEntries(episodeId).map((entry) => entry.offset));
-    const text = readAt(this.#index, past.from, past.to - past.from).toString("latin1");
-    return text.split("\n").flatMap((line) => {
-      const entry = line.startsWith(`${episodeId} `) ? parseIndexLine(line) : null;
-      return entry === null || kept.has(entry.offset) ? [] : [entry];
-    });
+    const spans = this.#past.spans(episodeId);
+    if (spans.length === 0 || this.#index === null) return [];
+    const known = new Set(this.#keptEntries(episodeId).map((entry) => entry.offset));
+    const found: IndexEntry[] = [];
+    for (const { from, to } of spans)
+      for (const line of readAt(this.#index, from, to - from)
+        .toString("latin1")
+        .split("\n")) {
+        const entry = line.startsWith(`${episodeId} `) ? parseIndexLine(line) : null;
+        if (entry === null || known.has(entry.offset)) continue;
+        known.add(entry.offset);
+        found.push(entry);
+      }
+    return found.sort((a, b) => a.offset - b.offset);
   }
 
   /** Bytes from `offset`. */
@@ -132,23 +141,39 @@ export class SegmentFile {
     }
   }
 
-  /** An ended episode is hardly asked for: of it only the place of its lines is kept. */
+  /** A past episode is hardly asked for: of it only the place of its lines is kept. */
   #keep({ text, start, end }: IndexText): void {
     const [id = "", type] = text.split(" ", 2);
-    const past = this.#past.get(id);
-    if (past !== undefined && end - past.from <= MAX_PAST_BYTES) {
-      past.to = end;
+    const known = this.#episodes.has(id);
+    if (!known && this.#past.extend(id, end, MAX_PAST_BYTES)) {
       this.#count--;
       return;
     }
-    const fresh = past === undefined && !this.#episodes.has(id);
     const lines = this.#linesOf(id);
-    if (fresh) lines.from = start;
+    if (!known) lines.from = start;
+    lines.to = end;
     lines.unparsed.push(text);
-    if (type !== "episode.ended" || lines.from === null || end - lines.from > MAX_PAST_BYTES) return;
-    this.#past.set(id, { from: lines.from, to: end });
     this.#episodes.delete(id);
-    this.#count -= lines.unparsed.length + lines.entries.length - 1;
+    this.#episodes.set(id, lines);
+    if (type === "episode.ended") this.#letGo(id, lines);
+    else if (this.#episodes.size > MAX_RECENT) this.#letOldestGo();
+  }
+
+  #letOldestGo(): void {
+    const [oldest] = this.#episodes;
+    if (oldest === undefined || this.#letGo(...oldest)) return;
+    // It is looked at again when all others have been.
+    this.#episodes.delete(oldest[0]);
+    this.#episodes.set(...oldest);
+  }
+
+  /** False when its lines lie too far apart, or are not in the index. */
+  #letGo(id: string, { from, to, unparsed, entries }: Lines): boolean {
+    if (from === null || to - from > MAX_PAST_BYTES) return false;
+    this.#past.add(id, { from, to });
+    this.#episodes.delete(id);
+    this.#count -= unparsed.length + entries.length - 1;
+    return true;
   }
 
   #newIndexLines(file: number): IndexText[] {
@@ -184,7 +209,7 @@ export class SegmentFile {
   #linesOf(episodeId: string): Lines {
     const known = this.#episodes.get(episodeId);
     if (known !== undefined) return known;
-    const lines: Lines = { unparsed: [], entries: [], from: null };
+    const lines: Lines = { unparsed: [], entries: [], from: null, to: 0 };
     this.#episodes.set(episodeId, lines);
     return lines;
   }
