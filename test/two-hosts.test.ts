@@ -137,9 +137,11 @@ describe.skipIf(missing !== null)("two hosts", () => {
         });
 
       far.setLink("up");
+      const upAt = performance.now();
       const letsGo = async () =>
         (await workers()).some(({ id, live, sandboxes }) => id === lost?.id && live + sandboxes === 0);
       await eventually(letsGo, LET_GO_MS, "the lost host without its old episodes");
+      console.info(`the lost host had let them go ${Math.round(performance.now() - upAt)} ms after it was back`);
       for (const id of [...ids, ...rollouts.map(({ episode_id }) => episode_id)]) await expectOneEnd(id);
       const { counts } = (await client.request("GET", "/v1/episodes?limit=1")) as { counts: unknown };
       expect(counts).toMatchObject({ total: EPISODES + ROLLOUTS, state: { done: EPISODES + ROLLOUTS } });
