@@ -28,7 +28,7 @@ export type ProblemCode = keyof typeof PROBLEM_STATUS;
 export const FAILURE_CODES = [
   "sandbox_unavailable", // no sandbox could be opened
   "sandbox_lost", // an open one stopped answering, and not by its own program's doing
-  "sandbox_killed", // its own program killed it (out of memory, kill 1): the policy's doing, judged
+  "sandbox_killed", // its own program ended it (out of memory, a crash of its agent): the policy's doing, judged
   "image_failed", // the image that a task needs could not be built
   "runtime_missing", // the machine lacks an interpreter that the task needs
   "version_changed", // what the episode pins is here in another version only: it would not be the same environment

@@ -51,6 +51,7 @@ export async function buildApp(deps: ServerDeps): Promise<App> {
   limitHandlers(app);
   registerBodies(app);
   registerProblems(app, deps.log);
+  refuseWhileStopping(app);
   await app.register(cookie);
   // Before the guard: it closes sockets whose upgrade the guard refuses.
   await app.register(websocket, {
@@ -76,6 +77,18 @@ export async function buildApp(deps: ServerDeps): Promise<App> {
   return app;
 }
 
+/** A request may still come over a connection that is open until the last socket has closed. */
+function refuseWhileStopping(app: App): void {
+  let stopping = false;
+  app.addHook("preClose", async () => {
+    stopping = true;
+  });
+  app.addHook("onRequest", async () => {
+    if (stopping)
+      throw new ProblemError("unavailable", "the server is stopping", "send the same call again", { retryAfterS: 1 });
+  });
+}
+
 /** Clients attach again elsewhere; those that do not answer the close are cut off. */
 function closeSockets(this: FastifyInstance, done: (error?: Error) => void): void {
   for (const client of this.websocketServer.clients) {
@@ -95,6 +108,7 @@ function newFastify(deps: ServerDeps): App {
     requestTimeout: REQUEST_MS,
     exposeHeadRoutes: false,
     forceCloseConnections: true,
+    return503OnClosing: false, // its answer is no problem+json: see refuseWhileStopping
     routerOptions: { maxParamLength: 300 },
     http: {
       maxHeaderSize: MAX_HEADER_BYTES,

@@ -43,8 +43,6 @@ export interface Fault {
   readonly weight?: number;
   /** Bound of the 99th percentile of calls meanwhile, ms; null: the fault concerns all calls. */
   readonly callsWithinMs: number | null;
-  /** A sandbox that is hit looks killed by its own program, and is judged by what it left. (Default: false) */
-  readonly blamesPolicy?: boolean;
   inject(scene: Scene): Promise<Injected>;
   /** Ends the fault. (Default: it ends by itself) */
   heal?(scene: Scene): Promise<void>;

@@ -31,8 +31,6 @@ export interface Told {
   readonly id: string;
   /** The reward of an honest judge; null: any. */
   readonly expected: 0 | 1 | null;
-  /** The fault looks like the policy's own doing: it is judged by what it left. (Default: false) */
-  readonly blamed?: boolean;
   /** Text of the answers to its steps, by number. */
   readonly steps: ReadonlyMap<number, string>;
   /** The last answer, once the episode was said to be done. */
@@ -141,8 +139,7 @@ function rewardTrue(record: EpisodeRecord, told: Told | null): Found[] {
   if (!judged && record.trainable === true)
     found.push({ invariant: "I3", kind: "false_reward", what: `${record.outcome} is called trainable` });
   if (told === null) return found;
-  const excused = told.blamed === true && record.outcome === "agent_error";
-  if (record.reward !== null && told.expected !== null && record.reward !== told.expected && !excused)
+  if (record.reward !== null && told.expected !== null && record.reward !== told.expected)
     found.push({
       invariant: "I3",
       kind: "false_reward",

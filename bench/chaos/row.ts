@@ -84,8 +84,7 @@ export async function runRow({ fault, seed, episodes, times }: RowOptions): Prom
   }
   const bound = fault.callsWithinMs;
   const p99Ms = percentile(calls, 0.99);
-  const blamed = fault.blamesPolicy ?? false;
-  const told = [...played.flatMap((one) => one.told ?? []), ...notes.told].map((one) => ({ ...one, blamed }));
+  const told = [...played.flatMap((one) => one.told ?? []), ...notes.told];
   const violations = [
     ...notes.violations,
     ...checkInvariants({

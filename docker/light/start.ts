@@ -1,4 +1,5 @@
 import { connect } from "node:net";
+import { constants } from "node:os";
 import { GymError } from "../../core/errors.ts";
 import { DEFAULT_SANDBOX_LIMITS, type SandboxLimits, type SandboxOpening } from "../../core/sandbox.ts";
 import type { Warm } from "../warm-pool.ts";
@@ -12,6 +13,8 @@ const RESERVE = 64 * 1024 * 1024;
 /** What a sandbox may still write when its frozen layers have used up its quota: its own folders, and an error message. */
 const LEAST_DISK = 64 * 1024;
 const LEAST_INODES = 64;
+/** Bit of the memory group in {@link HostProcess.abilities}. */
+const MEMORY_GROUP = 1;
 
 export interface StartFields {
   /** Number of the image at the host. */
@@ -84,10 +87,19 @@ export async function setBaseEnv({ connection }: StartedSandbox, env: readonly s
   await connection.request("B", new Payload().strings(env));
 }
 
-/** A sandbox that ends while its host lives was ended by what ran in it. */
-function endError(host: HostProcess, { outOfMemory, status, reason }: SandboxEnd): GymError {
+/**
+ * A sandbox that ends while its host lives was ended by what ran in it: also by a crash of its first process, or a zero could
+ * be made nobody's fault. But no signal from inside kills a first process (pid_namespaces(7)), and where the memory of the
+ * sandbox is bounded its out-of-memory kills are counted; so a kill without one came from outside.
+ */
+export function endError(
+  host: Pick<HostProcess, "alive" | "abilities">,
+  { outOfMemory, status, reason }: SandboxEnd,
+): GymError {
   if (!host.alive) return new GymError("sandbox_lost", reason);
   if (reason) return new GymError("sandbox_unavailable", reason, { retryable: true });
+  if (status === constants.signals.SIGKILL && !outOfMemory && (host.abilities.groups & MEMORY_GROUP) !== 0)
+    return new GymError("sandbox_lost", "the sandbox's first process was killed from outside");
   const how = outOfMemory ? "it ran out of memory" : `its first process ended with status ${status}`;
   return new GymError("sandbox_killed", `the sandbox was killed by its own program: ${how}`);
 }

@@ -100,13 +100,13 @@ test("a killed native host is reported as a loss, and the next sandbox starts an
   expect(decode((await next.exec({ argv: ["echo", "on"], timeoutMs: 10_000 })).stdout)).toBe("on\n");
 });
 
-test("a sandbox whose first process ends is killed by its own program, and can still be frozen", async () => {
+test("a sandbox whose first process is killed from outside is lost, and can still be frozen", async () => {
   await using provider = await openProvider({ tier: "light", home });
   const sandbox = await provider.open({ image: "host", owner: "leak" });
   await sandbox.write("kept", "work");
   const running = codeOf(sandbox.exec({ argv: ["sleep", "60"], timeoutMs: 60_000 }));
   process.kill(childOf(childOf(process.pid), "agent"), "SIGKILL");
-  expect(await running).toBe("sandbox_killed");
+  expect(await running).toBe("sandbox_lost");
   const snapshot = await sandbox.freeze();
   await using again = await provider.open({ image: "host", from: snapshot, owner: "leak" });
   const read = await again.read("kept");

@@ -135,7 +135,7 @@ export const PAYLOADS: Readonly<Record<number, Payload>> = {
   56: { title: "taking the agent over: tracing, descriptors, limits, affinity, id" },
   57: {
     title: "crashing the agent so that a zero becomes nobody's fault",
-    elsewhere: [{ file: "test/hostile/leaks.test.ts", test: "is killed by its own program" }],
+    elsewhere: [{ file: "docker/light/start.test.ts", test: "whose doing it is" }],
   },
   58: { title: "kernel allowances of the neighbour" },
   59: { title: "fork bombs in many sandboxes at once" },

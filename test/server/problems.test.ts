@@ -187,3 +187,34 @@ test("what goes wrong after spaces were sent is a 200 with the problem", async (
   expect(text.startsWith(" ")).toBe(true);
   expect(Problem.parse(JSON.parse(text))).toMatchObject({ code: "seq_mismatch", status: 409 });
 });
+
+test("a request that comes while the server stops is told so as a problem that may be tried again", async () => {
+  await using own = await openLab();
+  const token = await own.token("trainer");
+  // A client that does not answer the close keeps the server from its end for a second.
+  const deaf = connect(Number(new URL(own.url).port), "127.0.0.1");
+  deaf.write(
+    `GET /v1/ws HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${token}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n`,
+  );
+  const client = connect(Number(new URL(own.url).port), "127.0.0.1");
+  const get = (): boolean =>
+    client.write(`GET /v1/tasks HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${token}\r\n\r\n`);
+  let said = "";
+  client.on("data", (data: Buffer) => {
+    said += data.toString();
+  });
+  get();
+  await expect.poll(() => said).toContain("200 OK");
+  await expect.poll(() => own.app.websocketServer.clients.size).toBe(1);
+  said = "";
+  const closing = own.app.close();
+  get();
+  await expect.poll(() => said).toContain("\r\n\r\n{");
+  const [head = "", body = ""] = said.split("\r\n\r\n");
+  expect(head).toContain("503");
+  expect(head).toContain("application/problem+json");
+  expect(Problem.parse(JSON.parse(body))).toMatchObject({ code: "unavailable", retryable: true });
+  deaf.destroy();
+  client.destroy();
+  await closing;
+});

@@ -117,8 +117,8 @@ const hostCrash: Fault = {
 const agentKilled: Fault = {
   row: 9,
   name: "agent_killed",
-  expect: "a sandbox whose first process is killed is judged by what it left, as if its own program had done it",
-  blamesPolicy: true,
+  expect:
+    "a sandbox whose first process is killed from outside is lost: its episode has no reward, its verdict is made again",
   times: 4,
   callsWithinMs: CALLS_MS,
   inject: async (scene) => {
