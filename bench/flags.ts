@@ -1,5 +1,7 @@
 import { parseArgs } from "node:util";
-import { EXIT } from "../cli/exit-codes.ts";
+
+/** The command line's exit code for wrong use. */
+const USAGE = 2;
 
 interface Flag {
   readonly type: "string" | "boolean";
@@ -20,7 +22,7 @@ export function benchFlags<const T extends Readonly<Record<string, Flag>>>(name:
       return `  ${`--${flag}${value}`.padEnd(22)}${text}${known}\n`;
     });
     process.stdout.write(`Usage: polygym bench ${name} [options]\n\n${says}\n\nOptions:\n${lines.join("")}`);
-    process.exit(EXIT.done);
+    process.exit(0);
   }
   try {
     return parseArgs({ options }).values;
@@ -40,5 +42,5 @@ export function countOf(name: string, flag: string, text: string): number {
 
 export function refuse(name: string, message: string): never {
   process.stderr.write(`error: ${message}\npolygym bench ${name} --help lists the flags\n`);
-  process.exit(EXIT.usage);
+  process.exit(USAGE);
 }

@@ -12,7 +12,7 @@ export type ReplayDifference = (typeof REPLAY_DIFFERENCES)[number];
 /** What another owner needs to go on. */
 const savedState = {
   snapshot: Digest.describe(
-    "blob of everything that differs from the base, as a submission of root /; there while it is the episode's last or was forked from",
+    "blob of everything that differs from the base, as a submission of root /; there while it is the episode's last, or others go on from it",
   ),
   workspace: Digest.nullable().default(null).describe("of what differs from the base in the workspace"),
   framework_state: Json,
