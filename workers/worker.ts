@@ -8,6 +8,7 @@ import { EGRESS } from "../core/task.ts";
 import { ImageStore } from "../docker/image-store/store.ts";
 import { frameworks, policies } from "../environments/catalog.ts";
 import { openSharedCatalog } from "../environments/tasks/shared-catalog.ts";
+import { steadyNow } from "../platform/clock.ts";
 import type { Config } from "../platform/config.ts";
 import { openImageBoard } from "../platform/image-board.ts";
 import { openMailbox, readMailbox } from "../platform/mailbox.ts";
@@ -36,6 +37,8 @@ import { verifyEpisode } from "./verify.ts";
 import { verifySubmission } from "./verify-request.ts";
 
 const TEND_EVERY_MS = 1_000;
+/** After this long without a round to its end others may own what lives here: the census counts an owner as lost after 4 s. */
+const CUT_OFF_MS = 4_000;
 /** An episode that waits this long for its policy gives up its sandbox (api.md §2). */
 const PARK_AFTER_MS = 60_000;
 /** The same while others wait for a place. */
@@ -140,11 +143,14 @@ interface Tended {
 
 function startTimers(deps: WorkerDeps, config: Config, { live, intake, describing, reap }: Tended): Disposable[] {
   const { log } = deps;
+  let tendedAt = steadyNow();
   return [
     every(TEND_EVERY_MS, log, async () => {
+      if (steadyNow() - tendedAt > CUT_OFF_MS) await live.leaveStale(deps.store);
       await describing.refresh();
       await live.parkIdle(PARK_AFTER_MS, config.episodesPerWorker);
       await reap();
+      tendedAt = steadyNow();
     }),
     every(MAKE_ROOM_EVERY_MS, log, async () => {
       await intake.tend();

@@ -71,6 +71,10 @@ export class EpisodeActor {
     return this.#phase === "live";
   }
 
+  get term(): number {
+    return this.#parts.record.term;
+  }
+
   /** Id of the token that made it. */
   get owner(): string {
     return this.#parts.record.owner;

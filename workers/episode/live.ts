@@ -1,5 +1,6 @@
 import type { EpisodeId } from "../../core/ids.ts";
 import type { EpisodeMail } from "../../core/mail.ts";
+import type { EpisodeStore } from "../../core/store.ts";
 import { steadyNow } from "../../platform/clock.ts";
 import type { Mailbox } from "../../platform/mailbox.ts";
 import type { EpisodeActor } from "./actor.ts";
@@ -64,6 +65,17 @@ export class LiveEpisodes {
       .slice(0, most);
     const parked = await Promise.all(idle.map(({ actor }) => actor.park()));
     return parked.filter(Boolean).length;
+  }
+
+  /**
+   * Lets go of those that have a newer owner. For who was cut off, or stood still, for longer than its locks hold: the word
+   * that they are lost may have been lost too.
+   */
+  async leaveStale(store: Pick<EpisodeStore, "episode">): Promise<void> {
+    for (const [id, actor] of [...this.#actors]) {
+      const record = await store.episode(id);
+      if (record !== null && record.term > actor.term) await actor.abandon();
+    }
   }
 
   /** Stops all of them; other workers go on with them at once. */

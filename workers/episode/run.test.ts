@@ -6,13 +6,25 @@ import { findFramework } from "../../environments/catalog.ts";
 import { SAMPLE_BODY, sampleRecord } from "../../test/contract/store-samples.ts";
 import { taskOf } from "../../test/judging.ts";
 import { openWorkerParts } from "../../test/worker-parts.ts";
+import type { WorkerDeps } from "../deps.ts";
 import { LiveEpisodes } from "./live.ts";
 import { runEpisode } from "./run.ts";
 
 const TASK = taskOf({ kind: "function", language: "python", files: {}, gold: {}, verifiers: {} });
 
-test("an owner that lost its job between the boot and the first wait lets the episode go at once", async () => {
-  await using parts = await openWorkerParts();
+interface Owned extends AsyncDisposable {
+  readonly deps: WorkerDeps;
+  readonly live: LiveEpisodes;
+  readonly id: EpisodeId;
+  /** Aborted: the job is lost. */
+  readonly lost: AbortController;
+  /** Settles when the owner is done with the episode. */
+  readonly done: Promise<void>;
+}
+
+/** An episode on its way to its first wait, in its owner; `told` hears the states. */
+async function owned(told: (state: string, lost: AbortController) => void): Promise<Owned> {
+  const parts = await openWorkerParts();
   const framework = findFramework("mini-swe.toolcall");
   if (framework === undefined) throw new Error("the framework is gone");
   const config = framework.config.parse({});
@@ -20,33 +32,58 @@ test("an owner that lost its job between the boot and the first wait lets the ep
   const mailbox = {
     ...parts.deps.mailbox,
     broadcast: async (mail: ServerMail) => {
-      if (mail.type === "notice" && mail.event === "state" && mail.state === "ready") lost.abort();
+      if (mail.type === "notice" && mail.event === "state") told(mail.state, lost);
     },
   };
   const tasks = { ...parts.deps.tasks, loadVersion: async () => TASK };
   const deps = { ...parts.deps, mailbox, tasks, frameworks: [framework] };
-  const { environment } = sampleRecord();
   const record = sampleRecord({
     environment: {
-      ...environment,
-      ...{ task_id: TASK.id, task_version: TASK.version },
-      ...{
-        framework: framework.id,
-        framework_version: framework.version,
-        framework_profile: frameworkProfile(framework, config),
-        framework_config: config,
-      },
+      ...sampleRecord().environment,
+      ...{ task_id: TASK.id, task_version: TASK.version, framework: framework.id, framework_config: config },
+      ...{ framework_version: framework.version, framework_profile: frameworkProfile(framework, config) },
     },
   });
   await deps.store.createEpisode(record, SAMPLE_BODY);
   const live = new LiveEpisodes(mailbox);
-  const episode_id: EpisodeId = record.episode_id;
+  const id = record.episode_id;
+  const done = runEpisode(deps, live, { episode_id: id, term: 1 }, lost.signal);
+  return { deps, live, id, lost, done, [Symbol.asyncDispose]: () => parts[Symbol.asyncDispose]() };
+}
 
-  await runEpisode(deps, live, { episode_id, term: 1 }, lost.signal);
-
-  expect(lost.signal.aborted).toBe(true);
+const expectGone = async ({ deps, live }: Owned): Promise<void> => {
   expect(live.size).toBe(0);
   expect((await deps.provider.counts()).sandboxes).toBe(0);
-  // The next owner goes on from here.
-  expect(await deps.store.episode(episode_id)).toMatchObject({ state: "ready", term: 1 });
+};
+
+test("an owner that lost its job between the boot and the first wait lets the episode go at once", async () => {
+  await using episode = await owned((state, lost) => {
+    if (state === "ready") lost.abort();
+  });
+  await episode.done;
+  expect(episode.lost.signal.aborted).toBe(true);
+  await expectGone(episode);
+  // The next owner goes on here.
+  expect(await episode.deps.store.episode(episode.id)).toMatchObject({ state: "ready", term: 1 });
+});
+
+test("an owner that missed the word of its loss lets go of what has a newer owner, and of nothing else", async () => {
+  const ready = Promise.withResolvers<void>();
+  await using episode = await owned((state) => {
+    if (state === "ready") ready.resolve();
+  });
+  const { deps, live, id } = episode;
+  await ready.promise;
+  await live.leaveStale(deps.store);
+  expect(live.size).toBe(1);
+  await deps.store.grantTerm(id, "worker_b", 1);
+  // It may be a moment from being among the live ones.
+  await expect
+    .poll(async () => {
+      await live.leaveStale(deps.store);
+      return live.size;
+    })
+    .toBe(0);
+  await episode.done;
+  await expectGone(episode);
 });
