@@ -1,3 +1,4 @@
+import { setTimeout as delay } from "node:timers/promises";
 import { expect, test } from "vitest";
 import { frameworkProfile } from "../../core/catalog.ts";
 import type { EpisodeId } from "../../core/ids.ts";
@@ -67,23 +68,31 @@ test("an owner that lost its job between the boot and the first wait lets the ep
   expect(await episode.deps.store.episode(episode.id)).toMatchObject({ state: "ready", term: 1 });
 });
 
-test("an owner that missed the word of its loss lets go of what has a newer owner, and of nothing else", async () => {
+/** From the word that an episode is ready until it is among those that live. */
+const SETTLED_MS = 100;
+
+async function readyEpisode(): Promise<Owned> {
   const ready = Promise.withResolvers<void>();
-  await using episode = await owned((state) => {
+  const episode = await owned((state) => {
     if (state === "ready") ready.resolve();
   });
-  const { deps, live, id } = episode;
   await ready.promise;
-  await live.leaveStale(deps.store);
-  expect(live.size).toBe(1);
-  await deps.store.grantTerm(id, "worker_b", 1);
-  // It may be a moment from being among the live ones.
-  await expect
-    .poll(async () => {
-      await live.leaveStale(deps.store);
-      return live.size;
-    })
-    .toBe(0);
+  await delay(SETTLED_MS);
+  return episode;
+}
+
+test("an owner that missed the word of its loss lets go of what has a newer owner", async () => {
+  await using episode = await readyEpisode();
+  await episode.deps.store.grantTerm(episode.id, "worker_b", 1);
+  await episode.live.leaveStale(episode.deps.store);
   await episode.done;
   await expectGone(episode);
+});
+
+test("an owner that looks for newer ones keeps what is its own", async () => {
+  await using episode = await readyEpisode();
+  await episode.live.leaveStale(episode.deps.store);
+  // It lives still: only such a one can be parked.
+  expect(await episode.live.parkIdle(0, 1)).toBe(1);
+  await episode.done;
 });
