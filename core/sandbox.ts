@@ -37,7 +37,11 @@ export interface ExecRequest {
   readonly env?: Readonly<Record<string, string>>;
   /** Bytes for standard input, then end of file. (Default: none, /dev/null) */
   readonly stdin?: string | Uint8Array;
-  /** When it has passed, every process the command started is killed and `timedOut` is true. 1..3,600,000. */
+  /**
+   * When it has passed, every process the command started is killed and `timedOut` is true. 1..3,600,000. Where the tier
+   * counts it, time in which the machine had no processor for the sandbox does not count, up to three times as long and a
+   * minute at most.
+   */
   readonly timeoutMs: number;
   /** Kept bytes per stream: the first and the last half, the middle dropped. (Default: 1 MiB) */
   readonly maxOutputBytes?: number;
@@ -91,6 +95,12 @@ export interface SandboxProcess extends AsyncDisposable {
   signal(name: string): Promise<void>;
   /** Kills the command and everything it started. Idempotent. */
   kill(): Promise<void>;
+  /**
+   * How long all programs of its sandbox together could do nothing since it was opened, as the machine had no processor for
+   * any of them. What they wait for each other, or by their own limits, does not count. What the command has written before
+   * is told before this resolves. Null where nobody counts it, and after the sandbox's end.
+   */
+  waitedMs(): Promise<number | null>;
   /** Resolves once, after the last output. Never rejects for what the program did. */
   readonly exit: Promise<ExecResult>;
 }

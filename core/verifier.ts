@@ -86,7 +86,7 @@ export interface CodeCache {
 }
 
 /** A process that takes lines and answers on its channel: a command of a sandbox, or one run of a server. */
-export type LineProcess = Pick<SandboxProcess, "write" | "closeStdin" | "kill" | "exit"> & AsyncDisposable;
+export type LineProcess = Pick<SandboxProcess, "write" | "closeStdin" | "kill" | "waitedMs" | "exit"> & AsyncDisposable;
 
 /** One process of a {@link ServerProgram}, lent to one room at a time. */
 export interface TrustedServer extends AsyncDisposable {

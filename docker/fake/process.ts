@@ -106,6 +106,10 @@ export class FakeProcess implements SandboxProcess {
     await this.exit;
   }
 
+  async waitedMs(): Promise<null> {
+    return null;
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     await this.kill();
   }

@@ -85,6 +85,17 @@ export class AgentConnection {
     return await promise;
   }
 
+  /** The same; null when no answer comes within `ms`: the sandbox's programs give its agent no turn. */
+  async requestWithin(ms: number, type: string, payload: Payload): Promise<Buffer | null> {
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<null>((resolve) => {
+      timer = setTimeout(resolve, ms, null);
+    });
+    const asked = this.request(type, payload);
+    asked.catch(() => undefined); // also when it comes late
+    return await Promise.race([asked, late]).finally(() => clearTimeout(timer));
+  }
+
   /** Makes every open and future request fail with `error`, and closes. */
   lose(error: GymError): void {
     if (this.#lost) return;

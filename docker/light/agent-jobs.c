@@ -2,7 +2,8 @@
  * agent-jobs.c: commands from request to answer: input, output with caps and back-pressure, time-outs.
  *
  * Covers: output beyond the cap never leaves the sandbox unless the worker asked for the stream; a slow worker stops the
- * program, not the agent; an answer comes when the command ends, even if something in the background holds its output.
+ * program, not the agent; an answer comes when the command ends, even if something in the background holds its output; a
+ * time-out does not count what the machine withheld (agent-waits.c).
  * Does not cover: background processes of a command that ended in time; they live on, as after any shell.
  */
 #include "agent.h"
@@ -88,7 +89,9 @@ int make_pipe(int *ours, int *theirs, int we_read) {
 void job_begin_run(struct job *j, uint32_t run, uint32_t timeout, uint32_t keep, uint32_t flags) {
   j->run = run;
   j->started = now_ms();
+  j->timeout = timeout;
   j->deadline = timeout ? j->started + timeout : NO_DEADLINE;
+  waited_begin(j);
   j->keep = keep;
   j->flags = flags;
   j->answered = j->timed_out = 0;
@@ -312,6 +315,11 @@ void jobs_expire(void) {
   for (int i = 0; i < MAX_JOBS; i++) {
     struct job *j = &agent.jobs[i];
     if (!j->used || j->deadline <= 0 || j->deadline > now) continue;
+    double more = waited_more(j);
+    if (more > 0) {
+      j->deadline += more;
+      continue;
+    }
     j->deadline = NO_DEADLINE;
     j->timed_out = 1;
     end_job(j);

@@ -8,14 +8,14 @@
  *
  * Requests: 'B' base environment, 'E' command, 'I' input, 'C' close input, 'K' kill, 'S' open a shell, 'M' run in it,
  * 'G' read, 'W' write, 'T' stat, 'L' list, 'U' remove, 'N' programs, 'J' size of a command's terminal, 'Q' signal
- * to a command, 'Y' 'd' 'k' 'f' 'c' forwarded ports (agent-forward.c), 'P' ping. Answers: 'O' 'R' 'H' output, 'X' end of
+ * to a command, 'A' waits for a processor, 'Y' 'd' 'k' 'f' 'c' forwarded ports (agent-forward.c), 'P' ping. Answers: 'O' 'R' 'H' output, 'X' end of
  * a command, 'i' input taken, 'o' done, 'e' refused with a text, 'D' 'N' 'T' data of files, 'Z' end of a file request.
  */
 #include "agent.h"
 #include <linux/capability.h>
 #include <sys/fsuid.h>
 
-struct agent agent = {.oom_fd = -1};
+struct agent agent = {.oom_fd = -1, .pressure_fd = -1, .quota_fd = -1};
 static struct buffer env_frame; /* the strings of base_env live here */
 
 void agent_answer(uint32_t id, uint8_t type, const void *data, size_t length) { frame_put(&agent.out, id, type, data, length); }
@@ -60,6 +60,7 @@ static void serve(struct frame *f) {
     case 'M': return shell_run(f->id, &r);
     case 'F': case 'V': case 'v': case 'w': return container_request(f);
     case 'N': return programs_tell(f->id);
+    case 'A': return waited_tell(f->id);
     case 'Y': return forward_open(f->id, &r);
     case 'd': case 'k': case 'f': case 'c': return forward_request(f);
     case 'P': return agent_answer(f->id, 'o', NULL, 0);
@@ -157,9 +158,12 @@ int agent_main(int argc, char **argv) {
   prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
   prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0); /* last of the id changes: they clear it */
   if (install_seccomp() < 0) _exit(4);
-  if (argc > 1 && argv[1][1] == 'o') agent.oom_fd = 4;
+  int *const counters[COUNTERS] = {&agent.oom_fd, &agent.pressure_fd, &agent.quota_fd};
+  for (int i = 0; i < COUNTERS; i++) {
+    if (argc > 1 && argv[1][1 + i] == '+') *counters[i] = 4 + i;
+    fcntl(4 + i, F_SETFD, FD_CLOEXEC);
+  }
   if (argc > 2) agent.memory_limit = strtoull(argv[2], NULL, 10);
-  fcntl(4, F_SETFD, FD_CLOEXEC);
   if (!exporter) {
     int nothing = open("/dev/null", O_RDWR);
     for (int i = 0; i < 3; i++) if (nothing != i) dup2(nothing, i);

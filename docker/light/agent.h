@@ -7,6 +7,8 @@
 #define MAX_ARGUMENTS 65536
 #define OUT_HIGH (512u << 10) /* stop reading programs while so much waits for the worker */
 #define NO_DEADLINE 0
+#define MAX_GRANTED 60000 /* ms beyond a time-out, and never more than three times it (command.ts has the same) */
+#define LEAST_GRANTED 5
 #define MAX_CONNECTIONS 64 /* of all forwarded ports at once; each may hold half a megabyte */
 
 enum { OUT_STDOUT, OUT_STDERR, OUT_CHANNEL, OUT_KINDS };
@@ -29,13 +31,15 @@ struct job {
   uint64_t total[OUT_KINDS];
   struct tail tail[OUT_KINDS];
   double deadline, started;
+  uint32_t timeout;
+  double waited, granted; /* for a processor: until its start, and given back since */
   struct buffer input; /* waiting for the program's stdin */
   int close_input;
   uint32_t ooms;
 };
 
 struct agent {
-  int epoll, socket, children, oom_fd, root_mode;
+  int epoll, socket, children, oom_fd, pressure_fd, quota_fd, root_mode; /* the three counters: -1 where there is none */
   uint64_t memory_limit; /* 0: a control group enforces it */
   struct buffer in, out;
   struct job jobs[MAX_JOBS];
@@ -122,6 +126,12 @@ void forward_pause(void);
 uint32_t memory_kills(void);
 double memory_deadline(void);
 void memory_look(void);
+
+/* agent-waits.c */
+double waited_ms(void);
+void waited_tell(uint32_t id);
+void waited_begin(struct job *j);
+double waited_more(struct job *j);
 
 void add_base_env(char **env, int n, int room);
 int make_pipe(int *ours, int *theirs, int we_read);

@@ -218,14 +218,23 @@ int cgroups_create(const char *name, const struct limits *l, int attach[CG_KINDS
   return 0;
 }
 
+static int group_file(int kind, const char *name, const char *file) {
+  char path[64];
+  snprintf(path, sizeof path, "%s/%s", name, file);
+  return groups.own[kind] < 0 ? -1 : openat(groups.own[kind], path, O_RDONLY | O_CLOEXEC);
+}
+
 /* An open counter of out-of-memory kills, for the agent to read; -1 where there is none. */
 int cgroups_oom_file(const char *name) {
-  char path[64];
-  int v1 = groups.own[CG_MEMORY] >= 0, dir = v1 ? groups.own[CG_MEMORY] : groups.own[CG_UNIFIED];
-  if (dir < 0 || (!v1 && !groups.v2_controllers)) return -1;
-  snprintf(path, sizeof path, "%s/%s", name, v1 ? "memory.oom_control" : "memory.events");
-  return openat(dir, path, O_RDONLY | O_CLOEXEC);
+  if (groups.own[CG_MEMORY] >= 0) return group_file(CG_MEMORY, name, "memory.oom_control");
+  return groups.v2_controllers ? group_file(CG_UNIFIED, name, "memory.events") : -1;
 }
+
+/* How long some process of the group could run and none did. The unified hierarchy counts it without controllers, too. */
+int cgroups_pressure_file(const char *name) { return group_file(CG_UNIFIED, name, "cpu.pressure"); }
+
+/* How long of that the group's own quota withheld. */
+int cgroups_quota_file(const char *name) { return group_file(groups.v2_controllers ? CG_UNIFIED : CG_CPU, name, "cpu.stat"); }
 
 void cgroups_kill(const char *name) {
   char path[64];

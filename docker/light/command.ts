@@ -11,6 +11,7 @@ import { OutputKeeper } from "../output-keeper.ts";
 import { signalName, signalNumber } from "../signal-names.ts";
 import { type AgentConnection, type FrameHandler, isOwnLimit, refused } from "./agent-connection.ts";
 import { type Frame, MAX_FRAME, Payload, PayloadReader } from "./frames.ts";
+import { answers, waitedMs } from "./waits.ts";
 
 export const DEFAULT_MAX_OUTPUT = 1024 * 1024;
 /** More would let one command fill the sandbox's memory with its own output. */
@@ -19,6 +20,8 @@ const MOST_OUTPUT = 64 * 1024 * 1024;
 const INPUT_PIECE = 64 * 1024;
 /** The agent itself ends a command in time; one that does not answer by then was starved by its own sandbox. */
 const ANSWER_GRACE_MS = 15_000;
+/** What the agent adds to a time-out at most, for time that the machine withheld (agent.h has the same). */
+const MOST_GRANTED_MS = 60_000;
 
 export const FLAG_MERGE = 1;
 export const FLAG_STREAM = 2;
@@ -44,6 +47,12 @@ export function checkBounds(bounds: RunBounds): void {
   if (pty) checkSize(pty);
 }
 
+export interface CommandContext {
+  readonly connection: AgentConnection;
+  /** Ends the sandbox: its agent does not answer. */
+  onOverdue(): void;
+}
+
 export interface RunEnd extends ExecResult {
   readonly shellEnded: boolean;
 }
@@ -56,16 +65,22 @@ export class RunCollector implements FrameHandler {
   readonly #stdout: OutputKeeper;
   readonly #stderr: OutputKeeper;
   readonly #onOutput: ((chunk: OutputChunk) => void) | undefined;
-  readonly #overdue: NodeJS.Timeout;
+  readonly #context: CommandContext;
+  readonly #latest: number;
+  #overdue: NodeJS.Timeout;
+  #over = false;
   /** Called when the agent has taken a piece of input. */
   onTaken: () => void = () => undefined;
 
-  constructor(bounds: RunBounds, onOverdue: () => void) {
+  constructor(bounds: RunBounds, context: CommandContext) {
     const most = bounds.maxOutputBytes ?? DEFAULT_MAX_OUTPUT;
     this.#stdout = new OutputKeeper(most);
     this.#stderr = new OutputKeeper(most);
     this.#onOutput = bounds.onOutput;
-    this.#overdue = setTimeout(onOverdue, bounds.timeoutMs + ANSWER_GRACE_MS);
+    this.#context = context;
+    const granted = Math.min(3 * bounds.timeoutMs, MOST_GRANTED_MS);
+    this.#latest = performance.now() + bounds.timeoutMs + granted + ANSWER_GRACE_MS;
+    this.#overdue = this.#watch(bounds.timeoutMs + ANSWER_GRACE_MS);
     this.done.promise.catch(() => undefined); // whoever waits for it sees the error; nobody has to
   }
 
@@ -76,9 +91,21 @@ export class RunCollector implements FrameHandler {
     else this.#finish(frame);
   }
 
+  #watch(ms: number): NodeJS.Timeout {
+    return setTimeout(() => void this.#late(), ms);
+  }
+
+  /** This process may have been held up itself: what it has not read yet comes before the agent's next answer. */
+  async #late(): Promise<void> {
+    const alive = await answers(this.#context.connection);
+    if (this.#over) return;
+    if (alive && performance.now() < this.#latest) this.#overdue = this.#watch(ANSWER_GRACE_MS);
+    else this.#context.onOverdue();
+  }
+
   #finish(frame: Frame): void {
-    clearTimeout(this.#overdue);
-    if (frame.type === "X") this.done.resolve(this.#end(new PayloadReader(frame.payload)));
+    this.#end();
+    if (frame.type === "X") this.done.resolve(this.#resultOf(new PayloadReader(frame.payload)));
     else this.#refuse(frame.payload.toString());
     this.onTaken();
   }
@@ -89,8 +116,13 @@ export class RunCollector implements FrameHandler {
     else this.done.reject(refused(text));
   }
 
-  fail(error: GymError): void {
+  #end(): void {
+    this.#over = true;
     clearTimeout(this.#overdue);
+  }
+
+  fail(error: GymError): void {
+    this.#end();
     this.done.reject(error);
     this.onTaken();
   }
@@ -101,7 +133,7 @@ export class RunCollector implements FrameHandler {
     this.#onOutput?.({ stream, data });
   }
 
-  #end(reader: PayloadReader): RunEnd {
+  #resultOf(reader: PayloadReader): RunEnd {
     const status = reader.u32();
     const timedOut = reader.u8() === 1;
     const outOfMemory = reader.u8() === 1;
@@ -126,12 +158,6 @@ function checkSize({ columns, rows }: TerminalSize): void {
   for (const [name, value] of Object.entries({ columns, rows }))
     if (!Number.isInteger(value) || value < 1 || value > WIDEST_TERMINAL)
       throw new RangeError(`${name} must be 1..${WIDEST_TERMINAL}, got ${value}`);
-}
-
-interface CommandContext {
-  readonly connection: AgentConnection;
-  /** Ends the sandbox: its agent does not answer. */
-  onOverdue(): void;
 }
 
 /** A command that the kernel would refuse to start ends as if it had been started and refused. */
@@ -175,7 +201,7 @@ export class Command implements SandboxProcess {
     if (request.argv.length === 0) throw new RangeError("argv must name a program");
     checkBounds(request);
     this.#connection = context.connection;
-    this.#collector = new RunCollector(request, context.onOverdue);
+    this.#collector = new RunCollector(request, context);
     this.#id = this.#connection.register(this.#collector);
     const flags =
       (request.mergeOutput ? FLAG_MERGE : 0) |
@@ -222,6 +248,10 @@ export class Command implements SandboxProcess {
     // Also after its end: what it left in the background goes too.
     if (!this.#connection.lost) this.#connection.send(new Payload().frame(this.#id, "K"));
     await this.exit.catch(() => undefined);
+  }
+
+  async waitedMs(): Promise<number | null> {
+    return this.#connection.lost ? null : await waitedMs(this.#connection);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

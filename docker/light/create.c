@@ -302,7 +302,7 @@ int sandbox_create(const struct create_request *q, struct sandbox *s) {
   for (size_t i = 0; i < sizeof fds / sizeof *fds; i++) fds[i] = -1;
   p.listen_fd = listen_at(q->id);
   if (p.listen_fd >= 0 && cgroups_create(s->name, &q->limits, p.attach, &p.nattach, &into) < 0) failed("make control groups");
-  p.oom_fd = cgroups_oom_file(s->name);
+  p.counters[0] = cgroups_oom_file(s->name), p.counters[1] = cgroups_pressure_file(s->name), p.counters[2] = cgroups_quota_file(s->name);
   if (!why[0] && socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0) failed("make socket pair");
   if (!why[0]) s->pid = clone_child(&p, s, into, base, ends);
   if (s->pid > 0) userns = write_maps(s->pid, base);
@@ -315,8 +315,8 @@ int sandbox_create(const struct create_request *q, struct sandbox *s) {
     for (; s->nmounts < images[q->image].nmounts; s->nmounts++) s->mounts[s->nmounts] = fds[s->nmounts], fds[s->nmounts] = -1;
   for (size_t i = 0; i < sizeof fds / sizeof *fds; i++) if (fds[i] >= 0) close(fds[i]);
   for (int i = 0; i < p.nattach; i++) close(p.attach[i]);
-  int spare[] = {p.listen_fd, p.oom_fd, into, ends[1], userns};
-  for (int i = 0; i < 5; i++) if (spare[i] >= 0) close(spare[i]);
+  int spare[] = {p.listen_fd, p.counters[0], p.counters[1], p.counters[2], into, ends[1], userns};
+  for (int i = 0; i < 4 + COUNTERS; i++) if (spare[i] >= 0) close(spare[i]);
   s->channel = ends[0];
   for (int i = 0; i < q->depth; i++) (s->below[i] = q->below[i])->references++;
   s->depth = q->depth;

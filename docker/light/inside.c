@@ -200,24 +200,24 @@ void inside(const struct plan *p, int channel) {
   check(syscall(SYS_pivot_root, ".", "."), "pivot_root");
   check(umount2(".", MNT_DETACH), "leave the old root");
   check(chdir("/"), "enter the new root");
-  /* 0,1,2 = nothing, 3 = listening socket, 4 = memory counter, 5 = channel until exec; everything else is closed,
-   * the host's own, several for each of its sandboxes. The limit on descriptors comes after: it is lower than they are many. */
-  int high[4] = {fcntl(p->listen_fd, F_DUPFD, 100), fcntl(p->oom_fd >= 0 ? p->oom_fd : p->listen_fd, F_DUPFD, 100),
-                 fcntl(channel, F_DUPFD_CLOEXEC, 100), fcntl(p->agent_fd, F_DUPFD_CLOEXEC, 100)};
-  check(dup2(high[0], 3), "descriptor 3");
-  check(dup2(high[1], 4), "descriptor 4");
-  check(dup3(high[2], 5, O_CLOEXEC), "descriptor 5");
-  check(dup3(high[3], 6, O_CLOEXEC), "descriptor 6");
-  out = 5;
+  /* 0,1,2 = nothing, 3 = listening socket, 4,5,6 = counters, 7 = channel until exec; everything else is closed, the
+   * host's own, several for each of its sandboxes. The limit on descriptors comes after: it is lower than they are many. */
+  int order[COUNTERS + 3] = {p->listen_fd};
+  for (int i = 0; i < COUNTERS; i++) order[1 + i] = p->counters[i] >= 0 ? p->counters[i] : p->listen_fd;
+  order[1 + COUNTERS] = channel, order[2 + COUNTERS] = p->agent_fd;
+  for (int i = 0; i < COUNTERS + 3; i++) order[i] = fcntl(order[i], F_DUPFD_CLOEXEC, 100);
+  for (int i = 0; i < COUNTERS + 3; i++) check(dup3(order[i], 3 + i, i > COUNTERS ? O_CLOEXEC : 0), "descriptors in order");
+  out = 4 + COUNTERS;
   for (int i = 0; i < 3; i++) close(i);
-  syscall(SYS_close_range, 7, ~0u, 0);
+  syscall(SYS_close_range, 6 + COUNTERS, ~0u, 0);
   bound_resources(p);
   bound_capabilities();
-  char role[] = "agent", mode[] = {p->kind == KIND_EXPORT ? 'x' : p->root_mode ? 'r' : 'u', p->oom_fd >= 0 ? 'o' : '-', 0};
+  char role[] = "agent", mode[COUNTERS + 2] = {p->kind == KIND_EXPORT ? 'x' : p->root_mode ? 'r' : 'u'};
+  for (int i = 0; i < COUNTERS; i++) mode[1 + i] = p->counters[i] >= 0 ? '+' : '-';
   char limit[24];
   snprintf(limit, sizeof limit, "%llu", p->memory_by_rlimit ? (unsigned long long)p->limits.memory : 0ull);
   char *const argv[] = {role, mode, limit, NULL}, *const env[] = {NULL};
-  syscall(SYS_execveat, 6, "", argv, env, AT_EMPTY_PATH);
+  syscall(SYS_execveat, 5 + COUNTERS, "", argv, env, AT_EMPTY_PATH);
   check(-1, "start the agent");
   _exit(1);
 }

@@ -126,6 +126,8 @@ void cgroups_kill(const char *name);
 void cgroups_force_empty(const char *name);
 void cgroups_stop(const char *owner);
 int cgroups_oom_file(const char *name);
+int cgroups_pressure_file(const char *name);
+int cgroups_quota_file(const char *name);
 int cgroups_reap(const char *skip);
 void owner_name(char *into, size_t room);
 
@@ -143,8 +145,9 @@ const char *image_error(void);
 
 /* ---- inside.c: a child between clone and the agent ---- */
 enum { KIND_SANDBOX = 1, KIND_EXPORT = 2 };
+#define COUNTERS 3 /* of its groups, open for the agent: out-of-memory kills, processor pressure, processor quota; -1 = none */
 struct plan {
-  int kind, root_mode, listen_fd, oom_fd, agent_fd;
+  int kind, root_mode, listen_fd, counters[COUNTERS], agent_fd;
   int attach[CG_KINDS], nattach;
   int nmounts;
   char target[MAX_MOUNTS][256];

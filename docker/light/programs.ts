@@ -17,13 +17,7 @@ export function programsOf(count: number, names: readonly string[]): Programs {
 
 /** Asks the agent; null when it does not answer in time. */
 export async function runningPrograms(connection: AgentConnection): Promise<Programs | null> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<null>((resolve) => {
-    timer = setTimeout(resolve, ANSWER_MS, null);
-  });
-  const asked = connection.request("N", new Payload());
-  asked.catch(() => undefined); // also when it comes late
-  const answer = await Promise.race([asked, late]).finally(() => clearTimeout(timer));
+  const answer = await connection.requestWithin(ANSWER_MS, "N", new Payload());
   if (answer === null) return null;
   const reader = new PayloadReader(answer);
   const count = reader.u32();

@@ -17,7 +17,7 @@ import type {
   SpawnRequest,
 } from "../../core/sandbox.ts";
 import type { AgentConnection } from "./agent-connection.ts";
-import { Command, type RunEnd } from "./command.ts";
+import { Command, type CommandContext, type RunEnd } from "./command.ts";
 import { SandboxFiles } from "./files.ts";
 import { openForward } from "./forward.ts";
 import { lostPrograms, runningPrograms } from "./programs.ts";
@@ -76,7 +76,7 @@ export class LightSandbox implements Sandbox {
   }
 
   async shell(options: ShellOptions = {}): Promise<Shell> {
-    return await LightShell.open(this.#connection, options, () => this.#overdue());
+    return await LightShell.open(this.#context(), options);
   }
 
   async read(path: string, options: { readonly maxBytes?: number } = {}): Promise<FileResult<Uint8Array>> {
@@ -140,7 +140,7 @@ export class LightSandbox implements Sandbox {
     await this.close();
   }
 
-  #context(): { connection: AgentConnection; onOverdue: () => void } {
+  #context(): CommandContext {
     return { connection: this.#connection, onOverdue: () => this.#overdue() };
   }
 

@@ -2,24 +2,25 @@ import { GymError } from "../../core/errors.ts";
 import type { Shell, ShellOptions, ShellResult, ShellRunOptions } from "../../core/sandbox.ts";
 import { WORKSPACE } from "../../core/sandbox.ts";
 import { type AgentConnection, isOwnLimit } from "./agent-connection.ts";
-import { checkBounds, DEFAULT_MAX_OUTPUT, FLAG_STREAM, RunCollector } from "./command.ts";
+import { type CommandContext, checkBounds, DEFAULT_MAX_OUTPUT, FLAG_STREAM, RunCollector } from "./command.ts";
 import { MAX_FRAME, Payload } from "./frames.ts";
 
 /** The persistent bash of a sandbox. Covers and does not cover: agent-shell.c. */
 export class LightShell implements Shell {
   readonly #connection: AgentConnection;
   readonly #id: number;
-  readonly #onOverdue: () => void;
+  readonly #context: CommandContext;
   #queue: Promise<unknown> = Promise.resolve();
   #exited = false;
 
-  private constructor(connection: AgentConnection, id: number, onOverdue: () => void) {
-    this.#connection = connection;
+  private constructor(context: CommandContext, id: number) {
+    this.#connection = context.connection;
     this.#id = id;
-    this.#onOverdue = onOverdue;
+    this.#context = context;
   }
 
-  static async open(connection: AgentConnection, options: ShellOptions, onOverdue: () => void): Promise<LightShell> {
+  static async open(context: CommandContext, options: ShellOptions): Promise<LightShell> {
+    const { connection } = context;
     const opened = Promise.withResolvers<void>();
     const id = connection.register({
       frame: (frame) => {
@@ -32,7 +33,7 @@ export class LightShell implements Shell {
     const cwd = options.cwd ?? WORKSPACE;
     connection.send(new Payload().text(cwd).strings(env).frame(id, "S"));
     await opened.promise;
-    return new LightShell(connection, id, onOverdue);
+    return new LightShell(context, id);
   }
 
   async run(command: string, options: ShellRunOptions): Promise<ShellResult> {
@@ -55,7 +56,7 @@ export class LightShell implements Shell {
 
   async #run(command: string, options: ShellRunOptions): Promise<ShellResult> {
     if (this.#exited) throw new GymError("sandbox_unavailable", "the shell has ended: open a new one");
-    const collector = new RunCollector(options, this.#onOverdue);
+    const collector = new RunCollector(options, this.#context);
     const id = this.#connection.register(collector);
     const frame = new Payload()
       .u32(this.#id)

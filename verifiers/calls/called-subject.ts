@@ -5,6 +5,7 @@ import type { ExecResult, Sandbox } from "../../core/sandbox.ts";
 import type { LineProcess } from "../../core/verifier.ts";
 import { SubjectFault } from "../clean-room/subject-fault.ts";
 import { ChannelLines } from "./channel-lines.ts";
+import { FairTimer } from "./fair-timer.ts";
 import type { ProgramInvocation } from "./program-text.ts";
 import { isTyped } from "./typed-value.ts";
 
@@ -133,21 +134,22 @@ export class CalledSubject implements AsyncDisposable {
   }
 
   async #ask(body: object, timeoutMs: number): Promise<CallOutcome> {
-    if (this.#end !== null) throw this.#end;
+    const process = this.#process;
+    if (this.#end !== null || process === null) throw this.#end ?? new TypeError("the subject has not been started");
     const nonce = randomBytes(16).toString("hex");
     const waiting = Promise.withResolvers<string>();
     this.#waiting = waiting;
-    const timer = setTimeout(() => {
-      this.#fail(new SubjectFault("timed_out", `no answer within ${timeoutMs} ms`));
+    const onPassed = (error: Error) => {
+      this.#fail(error);
       // The kill's own failure shows on the process's exit.
-      void this.#process?.kill().catch(() => undefined);
-    }, timeoutMs);
+      process.kill().catch(() => undefined);
+    };
+    using _timer = new FairTimer({ process, timeoutMs, onPassed });
     try {
       // Not awaited before the answer: a subject that never reads must not hold up the time-out.
-      this.#process?.write(`${JSON.stringify({ ...body, nonce })}\n`).catch((error: unknown) => this.#fail(error));
+      process.write(`${JSON.stringify({ ...body, nonce })}\n`).catch((error: unknown) => this.#fail(error));
       return this.#outcome(await waiting.promise, nonce);
     } finally {
-      clearTimeout(timer);
       this.#waiting = null;
     }
   }

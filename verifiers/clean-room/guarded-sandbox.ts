@@ -51,6 +51,7 @@ export class GuardedSandbox implements Sandbox {
       resize: (size) => process.resize(size).catch(attribute),
       signal: (name) => process.signal(name).catch(attribute),
       kill: () => process.kill(),
+      waitedMs: () => process.waitedMs(),
       exit,
       [Symbol.asyncDispose]: () => process[Symbol.asyncDispose](),
     };

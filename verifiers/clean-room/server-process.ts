@@ -152,6 +152,10 @@ class ServedRun implements LineProcess {
     if (!this.#over) await this.#options.end();
   }
 
+  waitedMs(): Promise<number | null> {
+    return this.#options.process.waitedMs();
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     if (this.#inputEnded)
       await Promise.race([this.exit.catch(() => undefined), after(END_GRACE_MS, null, { ref: false })]);
