@@ -1,10 +1,8 @@
-import { hostname } from "node:os";
 import type { Logger } from "pino";
 import type { EpisodeId } from "../core/ids.ts";
 import type { QueueName } from "../core/jobs.ts";
-import type { Presence, WorkerMail } from "../core/mail.ts";
-import type { SandboxCounts, SandboxProvider } from "../core/sandbox.ts";
-import { EGRESS } from "../core/task.ts";
+import type { WorkerMail } from "../core/mail.ts";
+import type { SandboxProvider } from "../core/sandbox.ts";
 import { ImageStore } from "../docker/image-store/store.ts";
 import { frameworks, policies } from "../environments/catalog.ts";
 import { openSharedCatalog } from "../environments/tasks/shared-catalog.ts";
@@ -14,8 +12,7 @@ import { openImageBoard } from "../platform/image-board.ts";
 import { openMailbox, readMailbox } from "../platform/mailbox.ts";
 import { type Announcement, announce } from "../platform/presence.ts";
 import { openQueues, type QueueWorker, workQueue } from "../platform/queues.ts";
-import { connectRedis } from "../platform/redis.ts";
-import { watchLoop } from "../platform/shutdown.ts";
+import { connectRedis, type Redis } from "../platform/redis.ts";
 import { openStore } from "../platform/store/open.ts";
 import { verifiers } from "../verifiers/catalog.ts";
 import { ServerPool } from "../verifiers/clean-room/server-pool.ts";
@@ -23,6 +20,7 @@ import { importTasks, validateTasks } from "./background.ts";
 import { Bases } from "./bases.ts";
 import { completeLogs } from "./closing.ts";
 import type { WorkerDeps } from "./deps.ts";
+import { type Describer, describer } from "./describer.ts";
 import { LiveEpisodes } from "./episode/live.ts";
 import { runEpisode } from "./episode/run.ts";
 import { makeRoomInShares } from "./episode/share.ts";
@@ -46,8 +44,6 @@ const PARK_UNDER_PRESSURE_MS = 100;
 const MAKE_ROOM_EVERY_MS = 100;
 const REAP_SANDBOXES_EVERY_MS = 30_000;
 const TEND_IMAGES_EVERY_MS = 20_000;
-/** How old the images in the presence may be. */
-const IMAGES_FRESH_MS = 5_000;
 
 export interface WorkerOptions {
   readonly config: Config;
@@ -56,8 +52,13 @@ export interface WorkerOptions {
   readonly log: Logger;
 }
 
-/** Composition root 1: one worker process. Dispose it to stop: live episodes are parked or left to other owners. */
-export async function startWorker({ config, redisUrl, provider, log }: WorkerOptions): Promise<AsyncDisposable> {
+/** What this process is connected to. */
+async function openDeps({ config, redisUrl, provider, log }: WorkerOptions): Promise<{
+  readonly deps: WorkerDeps;
+  readonly live: LiveEpisodes;
+  readonly redis: Redis;
+  close(): Promise<void>;
+}> {
   const workerId = config.processId;
   const redis = connectRedis(redisUrl);
   const store = await openStore({
@@ -69,7 +70,6 @@ export async function startWorker({ config, redisUrl, provider, log }: WorkerOpt
   });
   const queues = openQueues({ url: redisUrl });
   const mailbox = openMailbox({ redis, blobs: store });
-  const live = new LiveEpisodes(mailbox);
   const imageStore = await ImageStore.open({ ...config, tier: provider.tier });
   const images = new ImageGate({ store: imageStore, board: openImageBoard({ redis }), queues });
   const deps: WorkerDeps = {
@@ -90,6 +90,18 @@ export async function startWorker({ config, redisUrl, provider, log }: WorkerOpt
     egress: config.egress,
     log,
   };
+  const close = async () => {
+    await Promise.all([queues.close(), mailbox.close(), store.close(), provider.close()]);
+    redis.disconnect();
+  };
+  return { deps, live: new LiveEpisodes(mailbox), redis, close };
+}
+
+/** Composition root 1: one worker process. Dispose it to stop: live episodes are parked or left to other owners. */
+export async function startWorker(options: WorkerOptions): Promise<AsyncDisposable> {
+  const { config, redisUrl, provider, log } = options;
+  const { deps, live, redis, close } = await openDeps(options);
+  const { workerId } = deps;
   await provider.reap();
   const judging = new Set<EpisodeId>();
   // Before the first job is taken: Redis may have come back empty.
@@ -102,7 +114,7 @@ export async function startWorker({ config, redisUrl, provider, log }: WorkerOpt
     url: redisUrl,
     kind: "worker",
     id: workerId,
-    blobs: store,
+    blobs: deps.store,
     log,
     onMail: (letter) => receive(letter, { live, intake, presence, log }),
   });
@@ -128,8 +140,7 @@ export async function startWorker({ config, redisUrl, provider, log }: WorkerOpt
     await intake.close();
     await Promise.all([presence.close(), deps.servers[Symbol.asyncDispose]()]);
     describing[Symbol.dispose]();
-    await Promise.all([queues.close(), mailbox.close(), store.close(), provider.close()]);
-    redis.disconnect();
+    await close();
   };
   return { [Symbol.asyncDispose]: stop };
 }
@@ -177,58 +188,6 @@ async function receive(letter: WorkerMail, { live, intake, presence, log }: Reci
   await intake.turn(letter.state);
   log.info({ state: letter.state }, "worker told what to take");
   await presence.refresh();
-}
-
-interface Describer extends Disposable {
-  describe(): Presence;
-  refresh(): Promise<void>;
-}
-
-async function describer(
-  deps: WorkerDeps,
-  { live, intake }: Pick<Recipients, "live" | "intake">,
-  config: Config,
-): Promise<Describer> {
-  const { runtimes } = await deps.provider.image("host");
-  const loop = watchLoop();
-  const startedAt = Date.now();
-  let counts = await countsOf(deps);
-  let images = await deps.images.store.presence();
-  let lookedAt = Date.now();
-  const describe = (): Presence => ({
-    id: deps.workerId,
-    kind: "worker",
-    pid: process.pid,
-    host: hostname(),
-    version: config.version,
-    started_at: startedAt,
-    seen_at: Date.now(),
-    state: intake.state,
-    live: live.size,
-    capacity: config.episodesPerWorker,
-    jobs: intake.jobs,
-    sandboxes: counts.sandboxes,
-    snapshots: counts.snapshots,
-    snapshot_bytes: counts.snapshotBytes,
-    tier: deps.provider.tier,
-    runtimes: [...Object.keys(runtimes), ...(deps.egress ? [EGRESS] : [])],
-    images,
-    rss_bytes: process.memoryUsage.rss(),
-    loop_p99_ms: loop.p99(),
-  });
-  const refresh = async () => {
-    counts = await countsOf(deps);
-    if (Date.now() - lookedAt < IMAGES_FRESH_MS) return;
-    lookedAt = Date.now();
-    images = await deps.images.store.presence();
-  };
-  return { describe, refresh, [Symbol.dispose]: () => loop[Symbol.dispose]() };
-}
-
-/** A trusted server that waits for its next room is nobody's, like a sandbox that waits ready. */
-async function countsOf({ provider, servers }: WorkerDeps): Promise<SandboxCounts> {
-  const counts = await provider.counts();
-  return { ...counts, sandboxes: counts.sandboxes - servers.idle };
 }
 
 /** While episodes wait for a place, parks as many of the longest idle. */
