@@ -28,6 +28,12 @@ export const DEFAULT_SANDBOX_LIMITS: SandboxLimits = {
   cpus: 1,
 };
 
+/** What any time-out is lengthened by at most. */
+export const MOST_WITHHELD_MS = 60_000;
+
+/** What a time-out is lengthened by at most, for time in which the machine had no processor for the sandbox. */
+export const mostWithheldMs = (timeoutMs: number): number => Math.min(3 * timeoutMs, MOST_WITHHELD_MS);
+
 export interface ExecRequest {
   /** Program and arguments; a bare name is looked up in the sandbox's PATH. Never passed through a shell. */
   readonly argv: readonly string[];
@@ -39,8 +45,7 @@ export interface ExecRequest {
   readonly stdin?: string | Uint8Array;
   /**
    * When it has passed, every process the command started is killed and `timedOut` is true. 1..3,600,000. Where the tier
-   * counts it, time in which the machine had no processor for the sandbox does not count, up to three times as long and a
-   * minute at most.
+   * counts it, time in which the machine had no processor for the sandbox does not count, up to {@link mostWithheldMs}.
    */
   readonly timeoutMs: number;
   /** Kept bytes per stream: the first and the last half, the middle dropped. (Default: 1 MiB) */
@@ -97,8 +102,9 @@ export interface SandboxProcess extends AsyncDisposable {
   kill(): Promise<void>;
   /**
    * How long all programs of its sandbox together could do nothing since it was opened, as the machine had no processor for
-   * any of them. What they wait for each other, or by their own limits, does not count. What the command has written before
-   * is told before this resolves. Null where nobody counts it, and after the sandbox's end.
+   * any of them; only differences mean something. What they wait for each other, or by their own limits, does not count.
+   * Output of the command that has left the sandbox is told before this resolves. Null where nobody counts it, when the
+   * sandbox does not say within seconds, and after its end. Never rejects.
    */
   waitedMs(): Promise<number | null>;
   /** Resolves once, after the last output. Never rejects for what the program did. */

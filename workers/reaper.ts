@@ -10,8 +10,8 @@ import { Journal } from "./episode/journal.ts";
 
 /** Terms lost in a row without a hand-over before an episode is quarantined (runtime.md §2). */
 const MAX_LOST_TERMS = 3;
-/** A queued or verifying episode this old without a job gets a new one. */
-const ORPHAN_AFTER_MS = 5_000;
+/** A queued or verifying episode this old without a job gets a new one: who would have added it died, or Redis was away. */
+const ORPHAN_AFTER_MS = 2_000;
 
 /** A worker that has not been heard of for this long is lost; one that its supervisor saw die is lost at once. */
 const SILENT_MS = 4_000;

@@ -89,7 +89,8 @@ export class AgentConnection {
   async requestWithin(ms: number, type: string, payload: Payload): Promise<Buffer | null> {
     let timer: NodeJS.Timeout | undefined;
     const late = new Promise<null>((resolve) => {
-      timer = setTimeout(resolve, ms, null);
+      // Timers come before sockets: after this process was held up, the answer may be there already.
+      timer = setTimeout(() => setImmediate(resolve, null), ms);
     });
     const asked = this.request(type, payload);
     asked.catch(() => undefined); // also when it comes late

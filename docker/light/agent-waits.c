@@ -7,7 +7,7 @@
  */
 #include "agent.h"
 
-/* The number that follows `name`, from `line` on. */
+/* The number that follows `name`, from `line` on; -1 where there is none. */
 static double number_after(int fd, const char *line, const char *name) {
   char text[512];
   ssize_t n = fd < 0 ? -1 : pread(fd, text, sizeof text - 1, 0);
@@ -16,20 +16,25 @@ static double number_after(int fd, const char *line, const char *name) {
   return at ? strtod(at + strlen(name), NULL) : -1;
 }
 
-double waited_ms(void) {
-  double all = number_after(agent.pressure_fd, "full ", "total=") / 1e3; /* microseconds */
-  if (all < 0) return -1;
+/* Microseconds of what was withheld by anybody, -1 where nobody counts it, and of what its own quota withheld. */
+static double withheld_us(double *by_quota) {
   double v2 = number_after(agent.quota_fd, "throttled_usec ", "throttled_usec ");
   double v1 = number_after(agent.quota_fd, "throttled_time ", "throttled_time "); /* nanoseconds */
-  double own = v2 >= 0 ? v2 / 1e3 : v1 >= 0 ? v1 / 1e6 : 0;
-  return all > own ? all - own : 0;
+  *by_quota = v2 >= 0 ? v2 : v1 >= 0 ? v1 / 1e3 : 0;
+  return number_after(agent.pressure_fd, "full ", "total=");
 }
 
-/* -> u64 microseconds; nothing where nobody counts */
+/* The two are counted apart: with several cores their difference may be below zero, and only its growth means something. */
+static double waited_ms(void) {
+  double by_quota, all = withheld_us(&by_quota);
+  return (all - by_quota) / 1e3;
+}
+
+/* -> u64 microseconds withheld, u64 of them by its own quota; nothing where nobody counts */
 void waited_tell(uint32_t id) {
-  double ms = waited_ms();
+  double by_quota, all = withheld_us(&by_quota);
   size_t mark = frame_begin(&agent.out, id, 'o');
-  if (ms >= 0) put_u64(&agent.out, (uint64_t)(ms * 1000));
+  if (all >= 0) put_u64(&agent.out, (uint64_t)all), put_u64(&agent.out, (uint64_t)by_quota);
   frame_end(&agent.out, mark);
 }
 
@@ -38,10 +43,9 @@ void waited_begin(struct job *j) {
   j->granted = 0;
 }
 
-/* What a command waited since its start, as far as it was not given already. A fraction of a look is no reason for another one. */
+/* What a command waited since its start, as far as it was not given already. */
 double waited_more(struct job *j) {
-  double most = (j->timeout < MAX_GRANTED / 3 ? j->timeout * 3 : MAX_GRANTED), now = waited_ms();
-  double due = j->waited < 0 || now < j->waited ? 0 : now - j->waited;
+  double most = j->timeout < MAX_GRANTED / 3 ? j->timeout * 3 : MAX_GRANTED, due = waited_ms() - j->waited;
   double more = (due < most ? due : most) - j->granted;
   if (more < LEAST_GRANTED) return 0;
   j->granted += more;

@@ -8,8 +8,9 @@
  *
  * Requests: 'B' base environment, 'E' command, 'I' input, 'C' close input, 'K' kill, 'S' open a shell, 'M' run in it,
  * 'G' read, 'W' write, 'T' stat, 'L' list, 'U' remove, 'N' programs, 'J' size of a command's terminal, 'Q' signal
- * to a command, 'A' waits for a processor, 'Y' 'd' 'k' 'f' 'c' forwarded ports (agent-forward.c), 'P' ping. Answers: 'O' 'R' 'H' output, 'X' end of
- * a command, 'i' input taken, 'o' done, 'e' refused with a text, 'D' 'N' 'T' data of files, 'Z' end of a file request.
+ * to a command, 'A' waits for a processor, 'Y' 'd' 'k' 'f' 'c' forwarded ports (agent-forward.c), 'P' ping. Answers:
+ * 'O' 'R' 'H' output, 'X' end of a command, 'i' input taken, 'o' done, 'e' refused with a text, 'D' 'N' 'T' data of
+ * files, 'Z' end of a file request.
  */
 #include "agent.h"
 #include <linux/capability.h>
@@ -160,8 +161,8 @@ int agent_main(int argc, char **argv) {
   if (install_seccomp() < 0) _exit(4);
   int *const counters[COUNTERS] = {&agent.oom_fd, &agent.pressure_fd, &agent.quota_fd};
   for (int i = 0; i < COUNTERS; i++) {
-    if (argc > 1 && argv[1][1 + i] == '+') *counters[i] = 4 + i;
-    fcntl(4 + i, F_SETFD, FD_CLOEXEC);
+    if (argc > 1 && argv[1][1 + i] == '+' && fcntl(4 + i, F_SETFD, FD_CLOEXEC) == 0) *counters[i] = 4 + i;
+    else close(4 + i); /* another copy of the listening socket */
   }
   if (argc > 2) agent.memory_limit = strtoull(argv[2], NULL, 10);
   if (!exporter) {

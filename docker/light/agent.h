@@ -7,8 +7,8 @@
 #define MAX_ARGUMENTS 65536
 #define OUT_HIGH (512u << 10) /* stop reading programs while so much waits for the worker */
 #define NO_DEADLINE 0
-#define MAX_GRANTED 60000 /* ms beyond a time-out, and never more than three times it (command.ts has the same) */
-#define LEAST_GRANTED 5
+#define MAX_GRANTED 60000 /* ms beyond a time-out, and never more than three times it: mostWithheldMs of core/sandbox.ts */
+#define LEAST_GRANTED 5   /* ms; less was no reason for being late */
 #define MAX_CONNECTIONS 64 /* of all forwarded ports at once; each may hold half a megabyte */
 
 enum { OUT_STDOUT, OUT_STDERR, OUT_CHANNEL, OUT_KINDS };
@@ -128,7 +128,6 @@ double memory_deadline(void);
 void memory_look(void);
 
 /* agent-waits.c */
-double waited_ms(void);
 void waited_tell(uint32_t id);
 void waited_begin(struct job *j);
 double waited_more(struct job *j);

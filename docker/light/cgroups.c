@@ -234,7 +234,7 @@ int cgroups_oom_file(const char *name) {
 int cgroups_pressure_file(const char *name) { return group_file(CG_UNIFIED, name, "cpu.pressure"); }
 
 /* How long of that the group's own quota withheld. */
-int cgroups_quota_file(const char *name) { return group_file(groups.v2_controllers ? CG_UNIFIED : CG_CPU, name, "cpu.stat"); }
+int cgroups_quota_file(const char *name) { return group_file(groups.own[CG_CPU] >= 0 ? CG_CPU : CG_UNIFIED, name, "cpu.stat"); }
 
 void cgroups_kill(const char *name) {
   char path[64];

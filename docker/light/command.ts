@@ -2,6 +2,7 @@ import { GymError } from "../../core/errors.ts";
 import {
   type ExecRequest,
   type ExecResult,
+  mostWithheldMs,
   type OutputChunk,
   type SandboxProcess,
   type TerminalSize,
@@ -20,8 +21,6 @@ const MOST_OUTPUT = 64 * 1024 * 1024;
 const INPUT_PIECE = 64 * 1024;
 /** The agent itself ends a command in time; one that does not answer by then was starved by its own sandbox. */
 const ANSWER_GRACE_MS = 15_000;
-/** What the agent adds to a time-out at most, for time that the machine withheld (agent.h has the same). */
-const MOST_GRANTED_MS = 60_000;
 
 export const FLAG_MERGE = 1;
 export const FLAG_STREAM = 2;
@@ -61,6 +60,8 @@ const streams: Readonly<Record<string, OutputChunk["stream"]>> = { O: "stdout", 
 
 /** Gathers the answer to one command or one run of a shell. */
 export class RunCollector implements FrameHandler {
+  /** Of the request that it gathers the answer to. */
+  readonly id: number;
   readonly done = Promise.withResolvers<RunEnd>();
   readonly #stdout: OutputKeeper;
   readonly #stderr: OutputKeeper;
@@ -78,8 +79,8 @@ export class RunCollector implements FrameHandler {
     this.#stderr = new OutputKeeper(most);
     this.#onOutput = bounds.onOutput;
     this.#context = context;
-    const granted = Math.min(3 * bounds.timeoutMs, MOST_GRANTED_MS);
-    this.#latest = performance.now() + bounds.timeoutMs + granted + ANSWER_GRACE_MS;
+    this.id = context.connection.register(this);
+    this.#latest = performance.now() + bounds.timeoutMs + mostWithheldMs(bounds.timeoutMs) + ANSWER_GRACE_MS;
     this.#overdue = this.#watch(bounds.timeoutMs + ANSWER_GRACE_MS);
     this.done.promise.catch(() => undefined); // whoever waits for it sees the error; nobody has to
   }
@@ -92,7 +93,7 @@ export class RunCollector implements FrameHandler {
   }
 
   #watch(ms: number): NodeJS.Timeout {
-    return setTimeout(() => void this.#late(), ms);
+    return setTimeout(() => void this.#late(), ms); // never rejects
   }
 
   /** This process may have been held up itself: what it has not read yet comes before the agent's next answer. */
@@ -202,7 +203,7 @@ export class Command implements SandboxProcess {
     checkBounds(request);
     this.#connection = context.connection;
     this.#collector = new RunCollector(request, context);
-    this.#id = this.#connection.register(this.#collector);
+    this.#id = this.#collector.id;
     const flags =
       (request.mergeOutput ? FLAG_MERGE : 0) |
       (request.onOutput ? FLAG_STREAM : 0) |

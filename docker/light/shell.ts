@@ -57,7 +57,7 @@ export class LightShell implements Shell {
   async #run(command: string, options: ShellRunOptions): Promise<ShellResult> {
     if (this.#exited) throw new GymError("sandbox_unavailable", "the shell has ended: open a new one");
     const collector = new RunCollector(options, this.#context);
-    const id = this.#connection.register(collector);
+    const { id } = collector;
     const frame = new Payload()
       .u32(this.#id)
       .u32(options.timeoutMs)

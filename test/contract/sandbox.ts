@@ -159,6 +159,16 @@ behaviour("spawns a command with open input and output", async ({ sandbox }) => 
   expect([result.exitCode, decode(result.stdout)]).toEqual([0, "hello"]);
 });
 
+behaviour("tells how long its programs waited for a processor, or that nobody counts it", async ({ sandbox }) => {
+  const running = await sandbox.spawn({ argv: ["sleep", "60"], timeoutMs: 60_000 });
+  const before = await running.waitedMs();
+  const after = await running.waitedMs();
+  expect(typeof after).toBe(typeof before);
+  expect(after ?? 0).toBeGreaterThanOrEqual(before ?? 0);
+  await sandbox.close();
+  expect(await running.waitedMs()).toBeNull();
+});
+
 behaviour("kills a spawned command, twice without harm", async ({ sandbox }) => {
   const running = await sandbox.spawn({ argv: ["sleep", "60"], timeoutMs: 60_000 });
   await running.kill();

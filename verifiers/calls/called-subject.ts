@@ -139,8 +139,8 @@ export class CalledSubject implements AsyncDisposable {
     const nonce = randomBytes(16).toString("hex");
     const waiting = Promise.withResolvers<string>();
     this.#waiting = waiting;
-    const onPassed = (error: Error) => {
-      this.#fail(error);
+    const onPassed = () => {
+      this.#fail(new SubjectFault("timed_out", `no answer within ${timeoutMs} ms`));
       // The kill's own failure shows on the process's exit.
       process.kill().catch(() => undefined);
     };

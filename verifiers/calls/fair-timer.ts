@@ -1,38 +1,38 @@
-import { GymError } from "../../core/errors.ts";
+import { mostWithheldMs } from "../../core/sandbox.ts";
 import type { LineProcess } from "../../core/verifier.ts";
-import { SubjectFault } from "../clean-room/subject-fault.ts";
 
-/** Calls that are answered by then ask nobody how long they waited. */
+/** Answers that come by then cost no question. */
 const FIRST_LOOK_MS = 250;
-/** So many times the time-out the machine may withhold before it is our failure. */
-const MOST_WITHHELD = 3;
 /** Less was no reason for a late answer. */
 const LEAST_WITHHELD_MS = 5;
 
 export interface FairTimerOptions {
   readonly process: Pick<LineProcess, "waitedMs">;
   readonly timeoutMs: number;
-  /** Called at most once: a SubjectFault `timed_out`, or a GymError when the machine had no processor for the subject. */
-  readonly onPassed: (error: Error) => void;
+  /** Called at most once. */
+  readonly onPassed: () => void;
 }
 
 /**
- * The time that a subject has for an answer. Covers: time in which the machine had no processor for its sandbox does not
- * count; an answer that this process has not read yet, as it was held up itself, is read before time is up. Does not cover:
- * tiers where nobody counts what is withheld; all time counts there.
+ * The time that a program has for an answer. Covers: time in which the machine had no processor for its sandbox, or this
+ * process was held up, is given back, up to {@link mostWithheldMs}; an answer that lies unread is read before time is up.
+ * Does not cover: what is withheld before the first look, and tiers where nobody counts it.
  */
 export class FairTimer implements Disposable {
-  readonly #options: FairTimerOptions;
-  readonly #started = performance.now();
+  readonly #process: FairTimerOptions["process"];
+  readonly #onPassed: () => void;
+  /** What may still be given back. */
+  #left: number;
   #timer: NodeJS.Timeout;
   #over = false;
-  #before: number | null = null;
-  #given = 0;
+  #waitedMs: number | null = null;
 
-  constructor(options: FairTimerOptions) {
-    this.#options = options;
-    const first = Math.min(FIRST_LOOK_MS, options.timeoutMs / 4);
-    this.#timer = setTimeout(() => void this.#look(), first);
+  constructor({ process, timeoutMs, onPassed }: FairTimerOptions) {
+    this.#process = process;
+    this.#onPassed = onPassed;
+    this.#left = mostWithheldMs(timeoutMs);
+    const first = Math.min(FIRST_LOOK_MS, timeoutMs / 4);
+    this.#timer = this.#after(first, () => this.#look(timeoutMs - first));
   }
 
   [Symbol.dispose](): void {
@@ -40,25 +40,28 @@ export class FairTimer implements Disposable {
     clearTimeout(this.#timer);
   }
 
-  async #look(): Promise<void> {
-    this.#before = await this.#options.process.waitedMs();
-    this.#watch(this.#options.timeoutMs - (performance.now() - this.#started));
+  #after(ms: number, then: (heldUpMs: number) => Promise<void>): NodeJS.Timeout {
+    const due = performance.now() + ms;
+    return setTimeout(() => void then(performance.now() - due), ms); // waitedMs never rejects
+  }
+
+  async #look(restMs: number): Promise<void> {
+    this.#waitedMs = await this.#process.waitedMs();
+    this.#watch(restMs);
   }
 
   #watch(ms: number): void {
-    if (!this.#over) this.#timer = setTimeout(() => void this.#late(), ms);
+    if (!this.#over) this.#timer = this.#after(ms, (heldUpMs) => this.#late(heldUpMs));
   }
 
-  async #late(): Promise<void> {
-    const { process, timeoutMs, onPassed } = this.#options;
-    const now = await process.waitedMs();
+  async #late(heldUpMs: number): Promise<void> {
+    const before = this.#waitedMs;
+    this.#waitedMs = await this.#process.waitedMs();
     if (this.#over) return;
-    const more = now === null || this.#before === null ? 0 : now - this.#before - this.#given;
-    this.#given += more;
-    if (this.#given > MOST_WITHHELD * timeoutMs) {
-      const seconds = Math.round(this.#given / 1000);
-      onPassed(new GymError("verifier_failed", `the machine had no processor for the subject for ${seconds} s`));
-    } else if (more >= LEAST_WITHHELD_MS) this.#watch(more);
-    else onPassed(new SubjectFault("timed_out", `no answer within ${timeoutMs} ms`));
+    const withheldMs = before === null || this.#waitedMs === null ? 0 : this.#waitedMs - before;
+    const more = Math.min(Math.max(withheldMs, heldUpMs), this.#left);
+    if (more < LEAST_WITHHELD_MS) return this.#onPassed();
+    this.#left -= more;
+    this.#watch(more);
   }
 }

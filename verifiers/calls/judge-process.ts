@@ -7,6 +7,7 @@ import type { LineProcess } from "../../core/verifier.ts";
 import { SubjectFault } from "../clean-room/subject-fault.ts";
 import { ChannelLines } from "./channel-lines.ts";
 import type { Deadline } from "./deadline.ts";
+import { FairTimer } from "./fair-timer.ts";
 import type { OpenJudge } from "./open-judge.ts";
 
 /**
@@ -19,6 +20,8 @@ import type { OpenJudge } from "./open-judge.ts";
 const MAX_FRAME_BYTES = 16 * 1024 * 1024;
 /** A judge's own thinking between two calls; hidden tests take milliseconds. */
 const MAX_OWN_MS = 60_000;
+/** Left to it also where the submission has used up the time of the verification. */
+const LEAST_OWN_MS = 5_000;
 
 const nonce = z.string();
 const Typed = z.array(Json);
@@ -139,25 +142,20 @@ class JudgeRunState {
     await process.write(`${JSON.stringify({ ...judge.hello, ...task, nonce: this.#nonce })}\n`);
     while (!(this.#exit !== null && this.#frames.length === 0)) {
       const line = this.#frames.shift();
-      if (line === undefined) await this.#next(deadline);
+      if (line === undefined) await this.#next(process, deadline);
       else await this.#handle(line, process);
     }
     return this.#report(this.#exit);
   }
 
   /** Waits for the judge itself, within its own time. */
-  async #next(deadline: Deadline): Promise<void> {
+  async #next(process: LineProcess, deadline: Deadline): Promise<void> {
     this.#check();
     this.#wake = Promise.withResolvers();
-    const timer = setTimeout(
-      () => this.#broke(this.#died("it stopped answering")),
-      Math.min(MAX_OWN_MS, deadline.remainingMs()),
-    );
-    try {
-      await this.#wake.promise;
-    } finally {
-      clearTimeout(timer);
-    }
+    const timeoutMs = Math.max(LEAST_OWN_MS, Math.min(MAX_OWN_MS, deadline.remainingMs()));
+    const onPassed = () => this.#broke(this.#died("it stopped answering"));
+    using _timer = new FairTimer({ process, timeoutMs, onPassed });
+    await this.#wake.promise;
     this.#check();
   }
 

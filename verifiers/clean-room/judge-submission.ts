@@ -1,5 +1,5 @@
 import { GymError } from "../../core/errors.ts";
-import type { SandboxProvider, Snapshot, Submission } from "../../core/sandbox.ts";
+import { MOST_WITHHELD_MS, type SandboxProvider, type Snapshot, type Submission } from "../../core/sandbox.ts";
 import type { Task } from "../../core/task.ts";
 import type { Check, Judgement, Verifier } from "../../core/verifier.ts";
 import { type ApplyPlan, planSubmission } from "./path-policy.ts";
@@ -22,7 +22,7 @@ export interface JudgeRequest {
 }
 
 /** Beyond its wall time a verifier gets this long to say whose fault it was. */
-const GRACE_MS = 15_000;
+const GRACE_MS = MOST_WITHHELD_MS + 15_000;
 const MAX_MESSAGE = 2000;
 const MAX_CHECKS = 10_000;
 
