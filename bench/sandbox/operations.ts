@@ -22,8 +22,14 @@ const EPISODE_STEPS = 20;
 const IDLE_PAUSE_MS = 600;
 const DENSITY_MS = 60_000;
 const LONG_COMMAND = `: '${"x".repeat(10_000)}'; echo ok`;
-/** 200 processes that fork without end and do not listen. It is bounded also where no limit holds. */
-const BOMB = `for i in {1..200}; do (trap "" TERM INT HUP; while :; do (:); done) & done; echo armed; wait`;
+/** 200 processes that fork without end and do not listen, all at once. It is bounded also where no limit holds. */
+const BOMB = `mkfifo /tmp/gate; exec 9<>/tmp/gate
+for i in {1..200}; do (trap "" TERM INT HUP; read -r -u 9; while :; do (:); done) & done
+printf '\\n%.0s' {1..200} >&9; echo armed; wait`;
+
+const BOMBS_MS = 20_000;
+/** By then all of them fork. */
+const ARMED_MS = 200;
 
 export async function measureTier(provider: SandboxProvider, rec: Recorder, options: TierOptions): Promise<void> {
   const scaled = (count: number): number => Math.max(3, Math.round(count * options.share));
@@ -41,7 +47,7 @@ export async function measureTier(provider: SandboxProvider, rec: Recorder, opti
   for (const parallel of widths.filter((n) => n <= 16))
     await rec.attempt("episode_20", () => episodes(provider, rec, { parallel, count: scaled(60) }));
   await rec.attempt("fork", () => forks(provider, rec, scaled(40)));
-  await rec.attempt("kill_bomb", () => kills(provider, rec, scaled(20)));
+  await rec.attempt("kill_bomb", () => kills(provider, rec, scaled(100)));
   await rec.attempt("burst_100", () => burst(provider, rec));
   if (options.idle > 0) await rec.attempt("idle_1000", () => idle(provider, rec, options.idle));
 }
@@ -188,6 +194,7 @@ async function kills(provider: SandboxProvider, rec: Recorder, count: number): P
     operation: "kill_bomb",
     parallel: 1,
     count,
+    budgetMs: BOMBS_MS,
     work: async () => {
       await using sandbox = await provider.open({ ...REQUEST, limits: { processes: 512 } });
       const armed = Promise.withResolvers<void>();
@@ -199,6 +206,7 @@ async function kills(provider: SandboxProvider, rec: Recorder, count: number): P
         },
       });
       await Promise.race([armed.promise, bomb.exit.then(() => armed.reject(new Error("the bomb ended by itself")))]);
+      await sleep(ARMED_MS);
       const ms = await timed(async () => {
         await bomb.kill();
         await bomb.exit;

@@ -124,8 +124,14 @@ function compiler(): Finding {
   const found = firstLine("cc", "--version");
   return found === null
     ? { what: "compiler", state: "missing", detail: "no cc", advice: "apt-get install gcc libc6-dev make" }
-    : { what: "compiler", state: "good", detail: found, advice: "" };
+    : { what: "compiler", state: "good", detail: `${found}${muslNote()}`, advice: "" };
 }
+
+/** docker/light/build.sh takes it where there is one. */
+const muslNote = (): string =>
+  firstLine("musl-gcc", "--version") === null
+    ? "; with musl-gcc (musl-tools) sandboxes start 0.5 ms sooner"
+    : ", musl-gcc";
 
 /** The one that sandboxes see: never a version manager's. */
 const SYSTEM_PYTHON = ["/usr/bin/python3", "/usr/local/bin/python3"];

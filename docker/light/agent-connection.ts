@@ -120,8 +120,13 @@ export function refused(text: string): GymError {
   return new GymError("sandbox_unavailable", `the sandbox refused: ${text}`, { retryable: true });
 }
 
-/** The kernel's words when a sandbox's own programs used up its processes, memory or terminals (EAGAIN, ENOMEM, ENOSPC). */
-export const isOwnLimit = (text: string): boolean =>
-  ["Resource temporarily unavailable", "Cannot allocate memory", "No space left on device"].some((end) =>
-    text.endsWith(end),
-  );
+/** What C libraries say for EAGAIN, ENOMEM (two of them) and ENOSPC. */
+const OWN_LIMITS = [
+  "Resource temporarily unavailable",
+  "Cannot allocate memory",
+  "Out of memory",
+  "No space left on device",
+];
+
+/** Whether a sandbox's own programs used up its processes, memory or terminals. */
+export const isOwnLimit = (text: string): boolean => OWN_LIMITS.some((end) => text.endsWith(end));

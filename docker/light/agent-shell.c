@@ -99,5 +99,5 @@ void shell_sentinel(struct job *j) {
   if (j->answered) return;
   job_drain(j);
   listen_to_output(j, 0); /* what background jobs print later waits in the pipe for the next run */
-  job_answer(j, W_EXITCODE(atoi(mark) & 255, 0));
+  job_answer(j, EXITED_WITH(atoi(mark) & 255));
 }

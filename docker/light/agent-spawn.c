@@ -83,7 +83,7 @@ static void prefer_as_victim(void) {
 
 /* Tells the command's end on descriptor 3 and stays while anything it started lives: the tree keeps its root. */
 static void adopt(pid_t command) {
-  int status = W_EXITCODE(126, 0);
+  int status = EXITED_WITH(126);
   if (command < 0 && write(3, &status, sizeof status) < 0) _exit(1);
   for (;;) {
     pid_t pid = waitpid(-1, &status, 0);

@@ -7,6 +7,7 @@
 #define MAX_ARGUMENTS 65536
 #define OUT_HIGH (512u << 10) /* stop reading programs while so much waits for the worker */
 #define NO_DEADLINE 0
+#define EXITED_WITH(code) ((code) << 8) /* as waitpid has it */
 #define MAX_GRANTED 60000 /* ms beyond a time-out, and never more than three times it: mostWithheldMs of core/sandbox.ts */
 #define LEAST_GRANTED 5   /* ms; less was no reason for being late */
 #define MAX_CONNECTIONS 64 /* of all forwarded ports at once; each may hold half a megabyte */

@@ -23,6 +23,13 @@ static void watch(int fd, uint32_t kind, uint32_t id, uint32_t events) {
   struct epoll_event e = {.events = events, .data.u64 = (uint64_t)kind << 32 | id};
   epoll_ctl(host.epoll, EPOLL_CTL_ADD, fd, &e);
 }
+/* Closing alone does not end a watch: children that are not an agent yet have a copy, and the host would spin until then. */
+static void unwatch(int *fd) {
+  if (*fd < 0) return;
+  epoll_ctl(host.epoll, EPOLL_CTL_DEL, *fd, NULL);
+  close(*fd);
+  *fd = -1;
+}
 static void reply(uint32_t id, char type, const char *text) { frame_put(&host.out, id, (uint8_t)type, text, strlen(text)); }
 
 static struct sandbox *find(uint32_t id) {
@@ -45,13 +52,17 @@ static void forget(struct sandbox *s) {
       *p = s->next;
       break;
     }
-  if (s->pidfd >= 0) close(s->pidfd);
-  if (s->channel >= 0) close(s->channel);
+  unwatch(&s->pidfd);
+  unwatch(&s->channel);
   snprintf(name, sizeof name, "%u", s->id);
   unlinkat(host.run_dir, name, 0);
-  for (int i = 0; i < s->nmounts; i++) sweep(host.sweeper, "-", s->mounts[i]);
+  const char *later = s->ending == 'F' ? "+" : "";
+  char none[4], group[sizeof s->name + 1];
+  snprintf(none, sizeof none, "%s-", later);
+  snprintf(group, sizeof group, "%s%s", later, s->name);
+  for (int i = 0; i < s->nmounts; i++) sweep(host.sweeper, none, s->mounts[i]);
   for (int i = 0; i < s->depth; i++) layer_unreference(s->below[i]);
-  sweep(host.sweeper, s->name, s->tmpfs);
+  sweep(host.sweeper, group, s->tmpfs);
   free(s);
 }
 
@@ -74,7 +85,7 @@ static void ended(struct sandbox *s) {
     put_u32(&host.out, oom_kills(s->name));
     put_text(&host.out, "", 0);
     frame_end(&host.out, mark);
-    epoll_ctl(host.epoll, EPOLL_CTL_DEL, s->pidfd, NULL);
+    unwatch(&s->pidfd);
     s->dead = 1;
   }
 }
@@ -92,8 +103,7 @@ static void from_channel(struct sandbox *s) {
     put_text(&host.out, text, (size_t)n);
     frame_end(&host.out, mark);
   }
-  close(s->channel);
-  s->channel = -1;
+  unwatch(&s->channel);
 }
 
 static void create(uint32_t id, struct reader *r, int kind) {
@@ -168,7 +178,7 @@ static void merged(uint32_t id) {
   if (!m) return;
   *p = m->next;
   waitpid(m->pid, &status, 0);
-  close(m->pidfd);
+  unwatch(&m->pidfd);
   if (WIFEXITED(status) && WEXITSTATUS(status) == 0) {
     layer_keep(m->tmpfs, 0, m->layer, m->id);
   } else {

@@ -127,11 +127,11 @@ static void bound_capabilities(void) {
 
 static void set_rlimit(int which, rlim_t soft, rlim_t hard) {
   struct rlimit now, want = {soft, hard};
-  if (getrlimit((__rlimit_resource_t)which, &now) == 0 && now.rlim_max < want.rlim_max) {
+  if (getrlimit(which, &now) == 0 && now.rlim_max < want.rlim_max) {
     want.rlim_max = now.rlim_max;
     if (want.rlim_cur > want.rlim_max) want.rlim_cur = want.rlim_max;
   }
-  setrlimit((__rlimit_resource_t)which, &want);
+  setrlimit(which, &want);
 }
 
 static void bound_resources(const struct plan *p) {

@@ -57,7 +57,7 @@ static void leave_overlay(int tmpfs, int from, const char *name) {
     const struct timespec times[2] = {st.st_atim, st.st_mtim};
     futimens(into, times);
     /* Half a layer would be wrong files for somebody: better no host, which is a typed loss. */
-    if (each_name(from, stop, -1) > 0 || renameat2(tmpfs, fresh, tmpfs, name, RENAME_EXCHANGE) < 0) abort();
+    if (each_name(from, stop, -1) > 0 || sys_exchange(tmpfs, fresh, name) < 0) abort();
   }
   if (into >= 0) close(into);
 }

@@ -99,6 +99,7 @@ int sys_fsmount(int fd, unsigned attributes);
 int sys_open_tree(int dir, const char *path, unsigned flags);
 int sys_move_mount(int fd, const char *to);
 int sys_idmap(int mount, int userns, int read_only);
+int sys_exchange(int dir, const char *one, const char *other);
 int sys_set_ids(uid_t effective_user, gid_t effective_group);
 int raise_capabilities(void);
 int new_tmpfs(uint64_t bytes, uint64_t inodes, const char *mode, unsigned attributes);

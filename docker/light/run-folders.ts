@@ -1,5 +1,8 @@
-import { readdir, readFile, readlink, rm } from "node:fs/promises";
+import { readdir, readFile, readlink, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
+
+/** A folder is made before the host that is given its name. */
+const STARTING_MS = 10_000;
 
 /** Start of the names of this pid namespace's socket folders: hosts of another one cannot be seen from here. */
 export async function runFolderPrefix(): Promise<string> {
@@ -8,8 +11,8 @@ export async function runFolderPrefix(): Promise<string> {
 }
 
 /**
- * Removes socket folders whose native host no longer lives. A folder in use has a live process that was given its name. Those
- * of other pid namespaces (a container that shares /run) are left to their own.
+ * Removes socket folders whose native host no longer lives. A folder in use has a live process that was given its name, or is
+ * new and empty. Those of other pid namespaces (a container that shares /run) are left to their own.
  */
 export async function reapRunFolders(): Promise<void> {
   const parent = process.geteuid?.() === 0 ? "/run/polygym-light" : `/tmp/polygym-light-${process.geteuid?.() ?? 0}`;
@@ -19,7 +22,17 @@ export async function reapRunFolders(): Promise<void> {
   const commands = await commandLines();
   for (const name of folders) {
     const folder = join(parent, name);
-    if (!commands.some((line) => line.includes(folder))) await rm(folder, { recursive: true, force: true });
+    if (commands.some((line) => line.includes(folder)) || (await isStarting(folder))) continue;
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+async function isStarting(folder: string): Promise<boolean> {
+  try {
+    const { mtimeMs } = await stat(folder);
+    return Date.now() - mtimeMs < STARTING_MS && (await readdir(folder)).length === 0;
+  } catch {
+    return false; // another one has removed it
   }
 }
 

@@ -52,9 +52,15 @@ export interface OpenedSandbox extends StartedSandbox {
 /** Makes a sandbox or an exporter and waits for its agent. Nothing is left of one that fails. */
 export async function startSandbox(host: HostProcess, fields: StartFields): Promise<StartedSandbox> {
   const number = host.nextSandbox();
-  await host.request(fields.old ? "E" : "C", startPayload(number, fields));
   const ended = Promise.withResolvers<GymError>();
+  // Before it is made: its end may come in one piece with the answer.
   host.onEnd(number, (end) => ended.resolve(endError(host, end)));
+  try {
+    await host.request(fields.old ? "E" : "C", startPayload(number, fields));
+  } catch (error) {
+    host.forget(number);
+    throw error;
+  }
   const connection = AgentConnection.begin(connect(host.socketPath(number)));
   connection.ended.then(async () => connection.lose(await ended.promise)).catch(() => undefined);
   let removing: Promise<void> | null = null;

@@ -60,6 +60,10 @@ int new_tmpfs(uint64_t bytes, uint64_t inodes, const char *mode, unsigned attrib
   return mount;
 }
 
+int sys_exchange(int dir, const char *one, const char *other) {
+  return (int)syscall(SYS_renameat2, dir, one, dir, other, 1u << 1 /* RENAME_EXCHANGE */);
+}
+
 int write_at(int dir, const char *path, const char *text) {
   int fd = openat(dir, path, O_WRONLY | O_CLOEXEC);
   if (fd < 0) return -1;
