@@ -46,7 +46,9 @@ export function announce({ redis, describe }: { redis: Redis; describe: () => Pr
 export async function presences(redis: Redis, kind: Presence["kind"]): Promise<Presence[]> {
   const ids = await redis.smembers(listKey(kind));
   if (ids.length === 0) return [];
-  const values = await redis.mget(ids.map(key));
+  const dead = await knownDead(redis, ids); // a last word may come after its speaker's death
+  const said = await redis.mget(ids.map(key));
+  const values = said.map((value, i) => (dead.includes(ids[i] ?? "") ? null : value));
   const gone = ids.filter((_, i) => values[i] == null);
   if (gone.length > 0) await redis.srem(listKey(kind), gone);
   return values

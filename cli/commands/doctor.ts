@@ -130,7 +130,7 @@ function compiler(): Finding {
 /** docker/light/build.sh takes it where there is one. */
 const muslNote = (): string =>
   firstLine("musl-gcc", "--version") === null
-    ? "; with musl-gcc (musl-tools) sandboxes start 0.5 ms sooner"
+    ? "; built with musl-gcc (musl-tools) sandboxes start sooner"
     : ", musl-gcc";
 
 /** The one that sandboxes see: never a version manager's. */

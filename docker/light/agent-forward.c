@@ -41,7 +41,7 @@ static void tell(const struct connection *c, uint8_t type, const uint32_t *more)
 
 static void drop(struct connection *c, int say) {
   if (say) tell(c, 'c', NULL);
-  close(c->fd);
+  agent_unwatch(c->fd);
   buffer_free(&c->to_program);
   c->used = 0;
 }

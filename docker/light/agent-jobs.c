@@ -26,7 +26,7 @@ struct job *job_new(uint32_t id) {
 
 static uint32_t index_of(const struct job *j) { return (uint32_t)(j - agent.jobs); }
 static void shut(int *fd) {
-  if (*fd >= 0) close(*fd); /* closing also ends its watch */
+  if (*fd >= 0) agent_unwatch(*fd);
   *fd = -1;
 }
 
@@ -265,6 +265,7 @@ void job_answer(struct job *j, int status) {
 void job_status(struct job *j) {
   int status = SIGKILL;
   ssize_t n = read(j->status, &status, sizeof status);
+  if (n < 0 && errno == EAGAIN) return;
   shut(&j->status);
   if (n != sizeof status && !j->killed) kill_all();
   if (n != sizeof status) status = SIGKILL;

@@ -122,6 +122,7 @@ pid_t spawn_supervised(const struct spawn *s, int *status_fd) {
   int error = errno;
   close(ends[1]);
   if (pid < 0) close(ends[0]);
+  else fcntl(ends[0], F_SETFL, O_NONBLOCK); /* only the agent's end: what it waits for comes as an event */
   *status_fd = ends[0];
   errno = error;
   return pid;

@@ -27,6 +27,12 @@ void agent_watch(int fd, uint32_t kind, uint32_t index, uint32_t events) {
   epoll_ctl(agent.epoll, EPOLL_CTL_ADD, fd, &e);
 }
 
+/* Closing alone does not end a watch: a supervisor that has not started its command yet has a copy. */
+void agent_unwatch(int fd) {
+  epoll_ctl(agent.epoll, EPOLL_CTL_DEL, fd, NULL);
+  close(fd);
+}
+
 uint32_t agent_ooms(void) {
   char text[512];
   ssize_t n = agent.oom_fd < 0 ? -1 : pread(agent.oom_fd, text, sizeof text - 1, 0);

@@ -55,6 +55,7 @@ extern struct agent agent;
 
 void agent_answer(uint32_t id, uint8_t type, const void *data, size_t length);
 void agent_fail(uint32_t id, const char *text);
+void agent_unwatch(int fd); /* and closes it */
 void agent_watch(int fd, uint32_t kind, uint32_t index, uint32_t events);
 uint32_t agent_ooms(void);
 enum { ON_SOCKET = 1, ON_CHILD, ON_OUTPUT, ON_STATUS = ON_OUTPUT + OUT_KINDS, ON_INPUT, ON_SENTINEL, ON_PORT, ON_CONNECTION };

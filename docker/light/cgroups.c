@@ -71,6 +71,14 @@ static void parse_cpus(const char *list) {
   }
 }
 
+void cpus_of_process(void) {
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  sched_getaffinity(0, sizeof set, &set);
+  for (int c = 0; c < CPU_SETSIZE && groups.ncpus < 256; c++)
+    if (CPU_ISSET(c, &set)) groups.cpus[groups.ncpus++] = c;
+}
+
 static int make_level(int parent, const char *name, int kind) {
   if (mkdirat(parent, name, 0755) < 0 && errno != EEXIST) return -1;
   int dir = openat(parent, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -126,7 +134,7 @@ int cgroups_start(const char *owner) {
   fd = dir < 0 ? -1 : openat(dir, allowed, O_RDONLY | O_CLOEXEC);
   if (fd >= 0 && read(fd, list, sizeof list - 1) > 0) parse_cpus(list);
   if (fd >= 0) close(fd);
-  if (groups.ncpus == 0) for (long c = 0; c < sysconf(_SC_NPROCESSORS_ONLN) && c < 256; c++) groups.cpus[groups.ncpus++] = (int)c;
+  if (groups.ncpus == 0) cpus_of_process();
   return 0;
 }
 

@@ -57,10 +57,10 @@ static void forget(struct sandbox *s) {
   snprintf(name, sizeof name, "%u", s->id);
   unlinkat(host.run_dir, name, 0);
   const char *later = s->ending == 'F' ? "+" : "";
-  char none[4], group[sizeof s->name + 1];
-  snprintf(none, sizeof none, "%s-", later);
+  char no_group[4], group[sizeof s->name + 1];
+  snprintf(no_group, sizeof no_group, "%s-", later);
   snprintf(group, sizeof group, "%s%s", later, s->name);
-  for (int i = 0; i < s->nmounts; i++) sweep(host.sweeper, none, s->mounts[i]);
+  for (int i = 0; i < s->nmounts; i++) sweep(host.sweeper, no_group, s->mounts[i]);
   for (int i = 0; i < s->depth; i++) layer_unreference(s->below[i]);
   sweep(host.sweeper, group, s->tmpfs);
   free(s);

@@ -120,6 +120,7 @@ struct cgroups {
   int cpus[256], ncpus, next_cpu;
 };
 extern struct cgroups groups;
+void cpus_of_process(void); /* those that this process may use are what sandboxes get */
 int cgroups_start(const char *owner);
 int cgroups_create(const char *name, const struct limits *l, int attach[CG_KINDS], int *nattach, int *into);
 int cgroups_remove(const char *name);

@@ -1,7 +1,7 @@
 import { readdir, readFile, readlink, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 
-/** A folder is made before the host that is given its name. */
+/** How long a folder may be empty before it is a dead host's: it is made before the host that is given its name. */
 const STARTING_MS = 10_000;
 
 /** Start of the names of this pid namespace's socket folders: hosts of another one cannot be seen from here. */
@@ -17,14 +17,13 @@ export async function runFolderPrefix(): Promise<string> {
 export async function reapRunFolders(): Promise<void> {
   const parent = process.geteuid?.() === 0 ? "/run/polygym-light" : `/tmp/polygym-light-${process.geteuid?.() ?? 0}`;
   const prefix = await runFolderPrefix();
-  const folders = (await readdir(parent).catch(() => [])).filter((name) => name.startsWith(prefix));
-  if (folders.length === 0) return;
-  const commands = await commandLines();
-  for (const name of folders) {
-    const folder = join(parent, name);
-    if (commands.some((line) => line.includes(folder)) || (await isStarting(folder))) continue;
-    await rm(folder, { recursive: true, force: true });
-  }
+  const names = (await readdir(parent).catch(() => [])).filter((name) => name.startsWith(prefix));
+  const started: string[] = [];
+  for (const name of names) if (!(await isStarting(join(parent, name)))) started.push(join(parent, name));
+  if (started.length === 0) return;
+  const commands = await commandLines(); // the hosts of all of these were there before
+  for (const folder of started)
+    if (!commands.some((line) => line.includes(folder))) await rm(folder, { recursive: true, force: true });
 }
 
 async function isStarting(folder: string): Promise<boolean> {

@@ -71,8 +71,7 @@ int host_start(const char *run, const char *agent) {
   if (host.run_dir < 0 || host.agent_fd < 0) return failed("open run folder and agent");
   owner_name(owner, sizeof owner);
   if (host.root_mode && (take_ranges() < 0 || cgroups_start(owner) < 0)) return -1;
-  if (!host.root_mode && groups.ncpus == 0)
-    for (long c = 0; c < sysconf(_SC_NPROCESSORS_ONLN) && c < 256; c++) groups.cpus[groups.ncpus++] = (int)c;
+  if (!host.root_mode && groups.ncpus == 0) cpus_of_process();
   host.sweeper = sweeper_start(owner);
   if (host.sweeper < 0) return failed("start the sweeper");
   if (!host.root_mode) {

@@ -61,7 +61,13 @@ export async function startSandbox(host: HostProcess, fields: StartFields): Prom
     host.forget(number);
     throw error;
   }
-  const connection = AgentConnection.begin(connect(host.socketPath(number)));
+  const socket = connect(host.socketPath(number));
+  // One that is refused has no agent any more, which its host tells. All else says nothing of the sandbox.
+  socket.once("error", (cause: NodeJS.ErrnoException) => {
+    if (cause.syscall === "connect" && cause.code !== "ECONNREFUSED")
+      ended.resolve(new GymError("sandbox_lost", `no connection to the sandbox: ${cause.message}`, { cause }));
+  });
+  const connection = AgentConnection.begin(socket);
   connection.ended.then(async () => connection.lose(await ended.promise)).catch(() => undefined);
   let removing: Promise<void> | null = null;
   const remove = async (): Promise<void> => {

@@ -14,6 +14,7 @@
 
 #define LATER_MS 100
 #define MOST_LATER 64
+#define QUEUE_BYTES (8 << 20) /* some 10,000 jobs: a full queue would hold up the host */
 
 static char run_path[PATH_MAX];
 
@@ -72,7 +73,7 @@ static void put_off(const char *name, int fd) {
   l->fd = fd, l->due = now_ms() + LATER_MS;
 }
 
-/* Does what was put off until the next job comes. */
+/* Until the next job comes, does what is due of what was put off. */
 static void wait_for_job(int socket) {
   struct pollfd p = {.fd = socket, .events = POLLIN};
   while (first_later != last_later) {
@@ -105,6 +106,8 @@ int sweeper_start(const char *owner) {
   snprintf(link, sizeof link, "/proc/self/fd/%d", host.run_dir);
   ssize_t n = readlink(link, run_path, sizeof run_path - 1);
   if (n <= 0 || socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0) return -1;
+  const int room = QUEUE_BYTES; /* as an ordinary user as much as the machine allows */
+  if (setsockopt(ends[0], SOL_SOCKET, SO_SNDBUFFORCE, &room, sizeof room) < 0) setsockopt(ends[0], SOL_SOCKET, SO_SNDBUF, &room, sizeof room);
   run_path[n] = 0;
   int pid = fork();
   if (pid < 0) return -1;

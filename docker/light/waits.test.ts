@@ -68,7 +68,7 @@ test.skipIf(!counted)(`an endless program ends, whatever the machine withholds${
   using _busy = await busyMachine();
   const result = await python(sandbox, SPIN, 500);
   expect(result.timedOut).toBe(true);
-  expect(result.durationMs).toBeGreaterThan(505);
+  expect(result.durationMs).toBeGreaterThan(505); // 500 and the least that is given back
   expect(result.durationMs).toBeLessThan(2_500);
 });
 
