@@ -130,7 +130,7 @@ export function occupancyRoutes(app: App, parts: Parts): void {
   app.get(
     "/v1/workers",
     { schema: { tags, summary: "Worker processes", response: answers(listOf(Presence)) } },
-    async () => ({ items: [...(await parts.occupancy.workers())], next: null }),
+    async () => ({ items: await parts.workers(), next: null }), // as they are now: who asks may be about to act on one
   );
   app.get(
     "/v1/runs",
