@@ -89,7 +89,11 @@ export const EpisodeLimits = z.object({
     .positive()
     .max(86_400)
     .describe("booting and running together; waiting for the policy is free [1800]"),
-  tool_s: z.number().positive().max(3600).describe("one command [120]"),
+  tool_s: z
+    .number()
+    .positive()
+    .max(3600)
+    .describe("one command; what the machine withholds of it does not count [120]"),
   observation_chars: z.int().min(200).max(1_000_000).describe("text of each message [16000]"),
   output_bytes: z.int().min(1024).max(1_073_741_824).describe("all tool output of the episode [64 MiB]"),
 });

@@ -137,7 +137,7 @@ async function whyLive(parts: Parts, record: EpisodeRecord): Promise<Said & Pick
       state: "running",
       since,
       what: `a step runs on ${record.worker}`,
-      hint: `it ends by itself, a command after ${record.limits.tool_s} s (limits.tool_s)`,
+      hint: `it ends by itself, a command after ${record.limits.tool_s} s (limits.tool_s), later on a busy machine`,
     };
   const waiting = fold.open().map(({ conversation, next_seq }) => `${conversation} step ${next_seq}`);
   return {
