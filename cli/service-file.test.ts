@@ -1,3 +1,5 @@
+import { spawn } from "node:child_process";
+import { once } from "node:events";
 import { mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -11,22 +13,37 @@ beforeEach(async () => {
 afterEach(() => rm(home, { recursive: true, force: true }));
 
 test("one process has a home; it is free again when that releases it", async () => {
-  expect(await claimServiceFile(home, "http://a")).toBe(true);
-  expect(await claimServiceFile(home, "http://b")).toBe(false);
+  expect(claimServiceFile(home, "http://a")).toBe(true);
+  expect(claimServiceFile(home, "http://b")).toBe(false);
   expect(readServiceFile(home)).toEqual({ url: "http://a", pid: process.pid });
   await releaseServiceFile(home);
-  expect(await readdir(home)).toEqual([]);
+  expect(await readdir(home)).toEqual(["service.lock"]);
 });
 
-test("of several that claim a home at once exactly one gets it", async () => {
-  const claims = await Promise.all(Array.from({ length: 8 }, () => claimServiceFile(home, "http://a")));
-  expect(claims.filter((claimed) => claimed).length).toBe(1);
+test("of several processes that claim a home at once, after one that died, exactly one gets it", async () => {
+  await writeFile(join(home, "service.json"), JSON.stringify({ url: "http://dead", pid: 2 ** 22 + 1 }));
+  const program = `
+    import { claimServiceFile } from ${JSON.stringify(join(import.meta.dirname, "service-file.ts"))};
+    console.log("ready");
+    process.stdin.once("data", () => console.log(claimServiceFile(${JSON.stringify(home)}, "http://a")));
+    process.stdin.on("end", () => process.exit());`;
+  const claimants = Array.from({ length: 6 }, () =>
+    spawn(process.execPath, ["--input-type=module", "-e", program], { stdio: ["pipe", "pipe", "inherit"] }),
+  );
+  const say = async ({ stdout }: (typeof claimants)[number]) => String((await once(stdout, "data"))[0]).trim();
+  expect(await Promise.all(claimants.map(say))).toEqual(Array(6).fill("ready"));
+  const answers = Promise.all(claimants.map(say));
+  for (const { stdin } of claimants) stdin.write("go\n");
+  expect((await answers).toSorted()).toEqual(["false", "false", "false", "false", "false", "true"]);
+  const ends = Promise.all(claimants.map((claimant) => once(claimant, "exit")));
+  for (const { stdin } of claimants) stdin.end();
+  await ends;
 });
 
 test("a file of a process that died, or a broken one, holds nobody up", async () => {
   await writeFile(join(home, "service.json"), JSON.stringify({ url: "http://dead", pid: 2 ** 22 + 1 }));
   expect(readServiceFile(home)).toBeNull();
-  expect(await claimServiceFile(home, "http://a")).toBe(true);
+  expect(claimServiceFile(home, "http://a")).toBe(true);
   await writeFile(join(home, "service.json"), "{");
-  expect(await claimServiceFile(home, "http://b")).toBe(true);
+  expect(claimServiceFile(home, "http://b")).toBe(true);
 });

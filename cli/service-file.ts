@@ -1,11 +1,15 @@
-import { readFileSync } from "node:fs";
-import { open, rm } from "node:fs/promises";
+import { readFileSync, writeFileSync } from "node:fs";
+import { rm } from "node:fs/promises";
 import { join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
 import * as z from "zod";
 
 /** `<home>/service.json`: where the service of this home answers, and which process supervises it. */
 const ServiceFile = z.object({ url: z.string(), pid: z.int() });
 type ServiceFile = z.infer<typeof ServiceFile>;
+
+/** A claim takes milliseconds. */
+const LOCK_WAIT_MS = 10_000;
 
 const pathOf = (home: string): string => join(home, "service.json");
 
@@ -21,18 +25,19 @@ export function readServiceFile(home: string): ServiceFile | null {
   return parsed.success && isAlive(parsed.data.pid) ? parsed.data : null;
 }
 
-/** Takes the home for this process; false when another living one has it. */
-export async function claimServiceFile(home: string, url: string): Promise<boolean> {
+/** Takes the home for this process; false when another living one has it, or takes it just now. */
+export function claimServiceFile(home: string, url: string): boolean {
+  using _alone = lock(home);
   if (readServiceFile(home) !== null) return false;
-  await rm(pathOf(home), { force: true });
-  try {
-    await using file = await open(pathOf(home), "wx", 0o644);
-    await file.writeFile(`${JSON.stringify({ url, pid: process.pid } satisfies ServiceFile)}\n`);
-    return true;
-  } catch (error) {
-    if (error instanceof Error && "code" in error && error.code === "EEXIST") return false;
-    throw error;
-  }
+  writeFileSync(pathOf(home), `${JSON.stringify({ url, pid: process.pid } satisfies ServiceFile)}\n`);
+  return true;
+}
+
+/** One claim at a time. The kernel frees the lock of a process that dies, which a lock file of our own would not be. */
+function lock(home: string): Disposable {
+  const database = new DatabaseSync(join(home, "service.lock"), { timeout: LOCK_WAIT_MS });
+  database.exec("BEGIN EXCLUSIVE");
+  return { [Symbol.dispose]: () => database.close() };
 }
 
 export async function releaseServiceFile(home: string): Promise<void> {

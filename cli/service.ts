@@ -60,7 +60,7 @@ export async function startService(options: ServiceOptions): Promise<RunningServ
     );
   const url = `http://${config.host.includes(":") ? `[${config.host}]` : config.host}:${port}`;
   await mkdir(config.home, { recursive: true });
-  if (!(await claimServiceFile(config.home, url)))
+  if (!claimServiceFile(config.home, url))
     throw new CommandError(EXIT.failed, `a service of ${config.home} is running already`, "use it, or stop it first");
   parts.defer(() => releaseServiceFile(config.home));
   const logDir = join(config.home, "logs");

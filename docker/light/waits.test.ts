@@ -4,7 +4,7 @@ import { mkdirSync } from "node:fs";
 import { cpus } from "node:os";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import type { Sandbox } from "../../core/sandbox.ts";
+import { mostWithheldMs, type Sandbox } from "../../core/sandbox.ts";
 import { openProvider } from "../catalog.ts";
 
 const home = join(import.meta.dirname, "../../.polygym/test");
@@ -52,25 +52,31 @@ async function isCounted(): Promise<boolean> {
 const counted = await isCounted();
 const why = counted ? "" : " (skipped: nobody counts it for this user, or on this kernel)";
 
-test.skipIf(!counted)(`a time-out does not count what the machine withheld${why}`, async () => {
-  await using provider = await openProvider({ tier: "light", home });
-  await using sandbox = await provider.open({ image: "host", owner: "waits" });
-  using _busy = await busyMachine();
-  const work = "import time\nwhile time.process_time() < 0.6: pass\nprint('done')";
-  const result = await python(sandbox, work, 700);
-  expect([Buffer.from(result.stdout).toString(), result.timedOut]).toEqual(["done\n", false]);
-  expect(result.durationMs).toBeGreaterThan(700);
-});
-
-test.skipIf(!counted)(`an endless program ends, whatever the machine withholds${why}`, async () => {
-  await using provider = await openProvider({ tier: "light", home });
-  await using sandbox = await provider.open({ image: "host", owner: "waits" });
-  using _busy = await busyMachine();
-  const result = await python(sandbox, SPIN, 500);
-  expect(result.timedOut).toBe(true);
-  expect(result.durationMs).toBeGreaterThan(505); // 500 and the least that is given back
-  expect(result.durationMs).toBeLessThan(2_500);
-});
+test.skipIf(!counted)(
+  `a time-out does not count what the machine withheld, and an endless program ends${why}`,
+  async () => {
+    await using provider = await openProvider({ tier: "light", home });
+    await using sandbox = await provider.open({ image: "host", owner: "waits" });
+    using _busy = await busyMachine();
+    const timeoutMs = 800;
+    const work = `
+import time
+said = 0
+while True:
+  used = time.process_time() * 1000
+  if used > said + 20:
+    said = used
+    print(used, flush=True)`;
+    const result = await python(sandbox, work, timeoutMs);
+    expect(result.timedOut).toBe(true);
+    const usedMs = Number(Buffer.from(result.stdout).toString().trim().split("\n").at(-1));
+    const mostMs = timeoutMs + mostWithheldMs(timeoutMs);
+    // It had what it was promised of a processor, or all the time that may be given for it where others use the machine too.
+    if (result.durationMs < mostMs - 100) expect(usedMs).toBeGreaterThan(timeoutMs * 0.8);
+    expect(result.durationMs).toBeGreaterThan(timeoutMs + 100);
+    expect(result.durationMs).toBeLessThan(mostMs + 5_000);
+  },
+);
 
 test.skipIf(!counted)(`programs of one sandbox get no more time by waiting for each other${why}`, async () => {
   await using provider = await openProvider({ tier: "light", home });
