@@ -5,12 +5,12 @@
  * per-user allowances (inotify, pending signals, message queues, pipes) are its own and not the host's. The overlay is
  * mounted by the host from descriptors, with attributes a sandbox cannot set, and no host path shows in its mount table.
  * An upper folder becomes a layer only after all that ran in its sandbox is gone: the kernel would accept a live one.
- * Does not cover: kernels without detached layers (older than 6.13); the host then fails to start and says so.
+ * Does not cover: kernels without detached layers (older than 6.15); the host then fails to start and says so (start.c).
  */
 #include "light.h"
 #include <sys/fsuid.h>
 
-enum { FSCONFIG_STRING = 1, FSCONFIG_FD = 5, FSCONFIG_CREATE = 6, AGENT_NICE = -15 };
+enum { AGENT_NICE = -15 };
 static char why[512];
 const char *create_error(void) { return why; }
 int failed(const char *what) {

@@ -53,6 +53,7 @@
 #define AGENT_ID 65532u      /* the agent's id inside; no command may take it (seccomp.c) */
 #define MAX_REQUEST (4u << 20) /* bytes of one frame from the worker: above the kernel's own argument limit of 2 MiB */
 #define CHUNK 65536u
+enum { FSCONFIG_STRING = 1, FSCONFIG_FD = 5, FSCONFIG_CREATE = 6 }; /* of newer headers: commands of fsconfig(2) */
 
 /* ---- wire.c: frames {u32 length, u32 id, u8 type, payload}, all little-endian ---- */
 #define FRAME_HEAD 9u

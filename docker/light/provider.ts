@@ -163,7 +163,8 @@ export class LightProvider implements SandboxProvider {
       return await selfCheck(host.abilities, () => this.open({ image: "host", owner: "self-check" }));
     } catch (error) {
       const why = error instanceof Error ? error.message : String(error);
-      const advice = "run as root, or allow unprivileged user namespaces (kernel 6.13 or newer)";
+      const advice =
+        "run as root or allow unprivileged user namespaces, on Linux 6.15 or newer; or use --sandbox docker";
       return { tier: this.tier, mode: "none", enforced: [], missing: [{ what: `sandboxes: ${why}`, advice }] };
     }
   }

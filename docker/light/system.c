@@ -5,8 +5,6 @@
 #include "light.h"
 #include <linux/capability.h>
 
-enum { FSCONFIG_STRING = 1, FSCONFIG_CREATE = 6 };
-
 int sys_fsopen(const char *type) { return (int)syscall(SYS_fsopen, type, 1 /* FSOPEN_CLOEXEC */); }
 int sys_fsconfig(int fd, unsigned command, const char *key, const void *value, int aux) {
   return (int)syscall(SYS_fsconfig, fd, command, key, value, aux);

@@ -61,8 +61,12 @@ async function pythonParts(role: ProgramRole): Promise<string> {
   return [...(await Promise.all(["./typed_json.py", ...parts].map(here))), start, ""].join("\n");
 }
 
-/** The same program from its compiled form: `code` is base64 of what the same interpreter's marshal wrote. */
+/**
+ * The same program from its compiled form: `code` is base64 of what the same interpreter's marshal wrote. It is an argument
+ * of its own, since the interpreter would read a text that holds it letter by letter.
+ */
 export const compiledPython = (code: string): ProgramInvocation => ({
   interpreter: "python3",
-  argv: [...PYTHON_FLAGS, "-c", `import marshal, binascii\nexec(marshal.loads(binascii.a2b_base64("${code}")))`],
+  argv: [...PYTHON_FLAGS, "-c", RUN_COMPILED, code],
 });
+const RUN_COMPILED = "import binascii, marshal, sys\nexec(marshal.loads(binascii.a2b_base64(sys.argv[1])))";

@@ -4,16 +4,16 @@
 
 
 def _serve(first):
-    import os
+    import posix  # What `os` is made of: at hand at once, where `os` takes a sixth of an interpreter's start.
     import sys
 
-    requests = os.fdopen(os.dup(0), "rb")
-    channel = os.dup(3)
-    os.close(3)
-    null = os.open("/dev/null", os.O_RDONLY)
-    os.dup2(null, 0)
-    os.close(null)
-    write = os.write
+    requests = open(posix.dup(0), "rb")
+    channel = posix.dup(3)
+    posix.close(3)
+    null = posix.open("/dev/null", posix.O_RDONLY)
+    posix.dup2(null, 0)
+    posix.close(null)
+    write = posix.write
 
     def answer(frame):
         data = dumps(frame).encode("ascii") + b"\n"
@@ -33,13 +33,19 @@ def _serve(first):
             message = ""
         return {"name": kinds[0].__name__, "bases": bases, "message": message[:2000], "args": parts}
 
+    def is_folder(path):
+        try:
+            return posix.stat(path).st_mode & 0o170000 == 0o040000
+        except OSError:
+            return False
+
     def load(hello):
         version = "python%d.%d" % sys.version_info[:2]
         for folder in ("/usr/local/lib/" + version, sys.prefix + "/lib/" + version, "/usr/lib/python3"):
             for name in ("dist-packages", "site-packages"):
-                if folder + "/" + name not in sys.path and os.path.isdir(folder + "/" + name):
+                if folder + "/" + name not in sys.path and is_folder(folder + "/" + name):
                     sys.path.append(folder + "/" + name)
-        sys.path.insert(0, os.getcwd())
+        sys.path.insert(0, posix.getcwd())
         sys.argv = [hello["entry"].replace(".", "/") + ".py"]
         __import__("builtins").exit = sys.exit
         __import__(hello["entry"])
