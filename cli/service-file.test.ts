@@ -3,6 +3,7 @@ import { once } from "node:events";
 import { mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { claimServiceFile, readServiceFile, releaseServiceFile } from "./service-file.ts";
 
@@ -26,18 +27,32 @@ test("of several processes that claim a home at once, after one that died, exact
     import { claimServiceFile } from ${JSON.stringify(join(import.meta.dirname, "service-file.ts"))};
     console.log("ready");
     process.stdin.once("data", () => console.log(claimServiceFile(${JSON.stringify(home)}, "http://a")));
-    process.stdin.on("end", () => process.exit());`;
+    `;
   const claimants = Array.from({ length: 6 }, () =>
     spawn(process.execPath, ["--input-type=module", "-e", program], { stdio: ["pipe", "pipe", "inherit"] }),
   );
-  const say = async ({ stdout }: (typeof claimants)[number]) => String((await once(stdout, "data"))[0]).trim();
-  expect(await Promise.all(claimants.map(say))).toEqual(Array(6).fill("ready"));
-  const answers = Promise.all(claimants.map(say));
-  for (const { stdin } of claimants) stdin.write("go\n");
-  expect((await answers).toSorted()).toEqual(["false", "false", "false", "false", "false", "true"]);
-  const ends = Promise.all(claimants.map((claimant) => once(claimant, "exit")));
-  for (const { stdin } of claimants) stdin.end();
-  await ends;
+  const say = async (claimant: (typeof claimants)[number]) => {
+    const died = once(claimant, "exit").then(() => "died");
+    return String(await Promise.race([once(claimant.stdout, "data"), died])).trim();
+  };
+  try {
+    expect(await Promise.all(claimants.map(say))).toEqual(Array(6).fill("ready"));
+    const answers = Promise.all(claimants.map(say));
+    for (const { stdin } of claimants) stdin.write("go\n");
+    expect((await answers).toSorted()).toEqual(["false", "false", "false", "false", "false", "true"]);
+  } finally {
+    const ends = Promise.all(claimants.map((claimant) => claimant.exitCode ?? once(claimant, "exit")));
+    for (const claimant of claimants) claimant.kill("SIGKILL");
+    await ends;
+  }
+});
+
+test("a home whose claim is held up by another has that other's", async () => {
+  using other = new DatabaseSync(join(home, "service.lock"));
+  other.exec("BEGIN EXCLUSIVE");
+  expect(claimServiceFile(home, "http://a")).toBe(false);
+  other.exec("ROLLBACK");
+  expect(claimServiceFile(home, "http://a")).toBe(true);
 });
 
 test("a file of a process that died, or a broken one, holds nobody up", async () => {

@@ -1,4 +1,4 @@
-import { readFileSync, writeFileSync } from "node:fs";
+import { readFileSync, rmSync, writeFileSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
@@ -9,7 +9,8 @@ const ServiceFile = z.object({ url: z.string(), pid: z.int() });
 type ServiceFile = z.infer<typeof ServiceFile>;
 
 /** A claim takes milliseconds. */
-const LOCK_WAIT_MS = 10_000;
+const LOCK_WAIT_MS = 2_000;
+const SQLITE_BUSY = 5;
 
 const pathOf = (home: string): string => join(home, "service.json");
 
@@ -27,17 +28,28 @@ export function readServiceFile(home: string): ServiceFile | null {
 
 /** Takes the home for this process; false when another living one has it, or takes it just now. */
 export function claimServiceFile(home: string, url: string): boolean {
-  using _alone = lock(home);
-  if (readServiceFile(home) !== null) return false;
-  writeFileSync(pathOf(home), `${JSON.stringify({ url, pid: process.pid } satisfies ServiceFile)}\n`);
+  using alone = lock(home);
+  if (alone === null || readServiceFile(home) !== null) return false;
+  rmSync(pathOf(home), { force: true });
+  const text = `${JSON.stringify({ url, pid: process.pid } satisfies ServiceFile)}\n`;
+  writeFileSync(pathOf(home), text, { flag: "wx", mode: 0o644 });
   return true;
 }
 
-/** One claim at a time. The kernel frees the lock of a process that dies, which a lock file of our own would not be. */
-function lock(home: string): Disposable {
+/**
+ * One claim at a time; null: another is at it. The kernel frees the lock of a process that dies, which a lock file of our own
+ * would not be.
+ */
+function lock(home: string): Disposable | null {
   const database = new DatabaseSync(join(home, "service.lock"), { timeout: LOCK_WAIT_MS });
-  database.exec("BEGIN EXCLUSIVE");
-  return { [Symbol.dispose]: () => database.close() };
+  try {
+    database.exec("BEGIN EXCLUSIVE");
+    return { [Symbol.dispose]: () => database.close() };
+  } catch (error) {
+    database.close();
+    if (error instanceof Error && "errcode" in error && error.errcode === SQLITE_BUSY) return null;
+    throw error;
+  }
 }
 
 export async function releaseServiceFile(home: string): Promise<void> {

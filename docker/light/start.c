@@ -58,21 +58,23 @@ static int take_ranges(void) {
 /* An overlay over layers that are mounted nowhere, as every sandbox has one: tried, since kernels are patched. */
 static int try_detached_layers(void) {
   static const char *const names[] = {"lowerdir+", "lowerdir+", "upperdir", "workdir"};
-  int tmpfs = new_tmpfs(65536, 16, "755", 0), fs = sys_fsopen("overlay"), held[4] = {-1, -1, -1, -1}, bad = tmpfs < 0 || fs < 0;
+  int held[4] = {-1, -1, -1, -1}, tmpfs = new_tmpfs(65536, 16, "755", 0);
+  if (tmpfs < 0) return failed("make a tmpfs");
+  int fs = sys_fsopen("overlay"), bad = fs < 0;
+  if (bad) failed("open overlay");
+  if (!bad && !host.root_mode) sys_fsconfig(fs, 0 /* flag */, "userxattr", NULL, 0);
   for (int i = 0; i < 4 && !bad; i++) {
     char name[] = {(char)('a' + i), 0};
     bad = mkdirat(tmpfs, name, 0755) < 0;
     held[i] = bad ? -1 : i < 2 ? sys_open_tree(tmpfs, name, 0) : openat(tmpfs, name, O_PATH | O_DIRECTORY | O_CLOEXEC);
     bad = held[i] < 0 || sys_fsconfig(fs, FSCONFIG_FD, names[i], NULL, held[i]) < 0;
   }
-  if (!host.root_mode) sys_fsconfig(fs, 0 /* flag */, "userxattr", NULL, 0);
   bad = bad || sys_fsconfig(fs, FSCONFIG_CREATE, NULL, NULL, 0) < 0;
-  int error = errno;
+  if (bad && fs >= 0) failed(errno == EINVAL ? "stack detached layers (Linux has them since 6.15)" : "stack detached layers");
   for (int i = 0; i < 4; i++) if (held[i] >= 0) close(held[i]);
   if (fs >= 0) close(fs);
-  if (tmpfs >= 0) close(tmpfs);
-  errno = error;
-  return bad ? failed("stack detached layers (Linux has them since 6.15)") : 0;
+  close(tmpfs);
+  return bad ? -1 : 0;
 }
 
 int host_start(const char *run, const char *agent) {

@@ -72,7 +72,7 @@ while True:
     const usedMs = Number(Buffer.from(result.stdout).toString().trim().split("\n").at(-1));
     const mostMs = timeoutMs + mostWithheldMs(timeoutMs);
     // It had what it was promised of a processor, or all the time that may be given for it where others use the machine too.
-    if (result.durationMs < mostMs - 100) expect(usedMs).toBeGreaterThan(timeoutMs * 0.8);
+    if (result.durationMs < mostMs - 100) expect(usedMs).toBeGreaterThan(timeoutMs * 0.5);
     expect(result.durationMs).toBeGreaterThan(timeoutMs + 100);
     expect(result.durationMs).toBeLessThan(mostMs + 5_000);
   },

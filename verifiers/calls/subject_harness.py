@@ -45,6 +45,8 @@ def _serve(first):
             for name in ("dist-packages", "site-packages"):
                 if folder + "/" + name not in sys.path and is_folder(folder + "/" + name):
                     sys.path.append(folder + "/" + name)
+        if sys.version_info < (3, 11):  # Since then what `os` imports is in the interpreter, where no file of that name hides it.
+            __import__("os")
         sys.path.insert(0, posix.getcwd())
         sys.argv = [hello["entry"].replace(".", "/") + ".py"]
         __import__("builtins").exit = sys.exit
