@@ -31,6 +31,7 @@ test("of several processes that claim a home at once, after one that died, exact
   const claimants = Array.from({ length: 6 }, () =>
     spawn(process.execPath, ["--input-type=module", "-e", program], { stdio: ["pipe", "pipe", "inherit"] }),
   );
+  const ends = Promise.all(claimants.map((claimant) => once(claimant, "exit")));
   const say = async (claimant: (typeof claimants)[number]) => {
     const died = once(claimant, "exit").then(() => "died");
     return String(await Promise.race([once(claimant.stdout, "data"), died])).trim();
@@ -41,7 +42,6 @@ test("of several processes that claim a home at once, after one that died, exact
     for (const { stdin } of claimants) stdin.write("go\n");
     expect((await answers).toSorted()).toEqual(["false", "false", "false", "false", "false", "true"]);
   } finally {
-    const ends = Promise.all(claimants.map((claimant) => claimant.exitCode ?? once(claimant, "exit")));
     for (const claimant of claimants) claimant.kill("SIGKILL");
     await ends;
   }
