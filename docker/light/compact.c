@@ -237,7 +237,7 @@ int compact_start(struct layer *const *layers, int n, int *tmpfs) {
   uint64_t bytes = 1 << 20, inodes = 64;
   for (int i = 0; i < n; i++) bytes += layers[i]->bytes, inodes += layers[i]->inodes;
   *tmpfs = new_tmpfs(bytes, inodes, "755", MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
-  int pid = *tmpfs < 0 ? -1 : fork();
+  int pid = *tmpfs < 0 || keep_mount(*tmpfs) < 0 ? -1 : fork();
   if (pid == 0) {
     prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
     prctl(PR_SET_NAME, "light-compact");
@@ -246,6 +246,6 @@ int compact_start(struct layer *const *layers, int n, int *tmpfs) {
     for (int m = 0; m < MAX_MOUNTS; m++) if (merge_mount(layers, n, *tmpfs, m) < 0) _exit(errno ? errno : EIO);
     _exit(0);
   }
-  if (pid < 0 && *tmpfs >= 0) close(*tmpfs);
+  if (pid < 0 && *tmpfs >= 0) let_go(*tmpfs), close(*tmpfs);
   return pid;
 }

@@ -2,13 +2,12 @@
  * create.c: makes one sandbox or one exporter.
  *
  * Covers: each sandbox has its own id range, and its user namespace is owned by that range, so that the kernel's
- * per-user allowances (inotify, pending signals, message queues, pipes) are its own and not the host's. The overlay is
- * mounted by the host from descriptors, with attributes a sandbox cannot set, and no host path shows in its mount table.
+ * per-user allowances (inotify, pending signals, message queues, pipes) are its own and not the host's.
  * An upper folder becomes a layer only after all that ran in its sandbox is gone: the kernel would accept a live one.
- * Does not cover: kernels without detached layers (older than 6.15); the host then fails to start and says so (start.c).
+ * Does not cover: where tmpfs cannot map ids (Linux before 6.3) the sandboxes of a host share one range, and with it those
+ * allowances; what is in one is still out of reach for the others.
  */
 #include "light.h"
-#include <sys/fsuid.h>
 
 enum { AGENT_NICE = -15 };
 static char why[512];
@@ -17,125 +16,9 @@ int failed(const char *what) {
   snprintf(why, sizeof why, "%s: %s", what, strerror(errno));
   return -1;
 }
-
-static int overlay_message(int fs, const char *what) {
-  char text[300];
-  ssize_t n = read(fs, text, sizeof text - 1);
-  if (n <= 0) return failed(what);
-  text[n] = 0;
-  snprintf(why, sizeof why, "%s: %s: %s", what, strerror(errno), text);
+int failed_since(const char *what, const char *said) {
+  snprintf(why, sizeof why, "%s: %s: %s", what, strerror(errno), said);
   return -1;
-}
-
-/*
- * Clones of layers. Closing a detached mount dissolves it, so all are held until CREATE; and each close waits for an RCU
- * grace period (tens of ms on a busy machine), so none is closed here: the child takes them along (inside.c).
- */
-static struct {
-  int fds[MAX_MOUNTS * (MAX_DEPTH + MAX_LOWERS + 4)], n;
-} spent;
-static void retire(const int *fds, int n) {
-  for (int i = 0; i < n; i++) spent.fds[spent.n++] = fds[i];
-}
-
-struct stack {
-  int fs, held[MAX_DEPTH + MAX_LOWERS + 4], n, userns;
-};
-
-static int add_lower(struct stack *s, int fd, int *idmappable) {
-  int clone = sys_open_tree(fd, "", AT_EMPTY_PATH);
-  if (clone < 0) return failed("clone a layer");
-  s->held[s->n++] = clone;
-  if (host.root_mode && *idmappable != 0) {
-    int r = sys_idmap(clone, s->userns, 1);
-    if (r < 0 && errno != EINVAL) return failed("map ids of a layer");
-    *idmappable = r == 0; /* EINVAL: the file system cannot (an overlay); its files then belong to nobody inside */
-  }
-  return sys_fsconfig(s->fs, FSCONFIG_FD, "lowerdir+", NULL, clone) < 0 ? overlay_message(s->fs, "add a layer") : 0;
-}
-
-static int open_layer(const struct layer *l, int mount, int userns) {
-  char name[8];
-  snprintf(name, sizeof name, "r%d", mount);
-  int fd = sys_open_tree(l->mount, name, 0);
-  if (fd >= 0 && host.root_mode && sys_idmap(fd, userns, 1) < 0) {
-    close(fd);
-    return -1;
-  }
-  return fd;
-}
-
-static int add_layers(struct stack *s, struct layer *const *below, int depth, int mount) {
-  for (int i = 0; i < depth; i++) {
-    if (!below[i]->has[mount]) continue;
-    int fd = open_layer(below[i], mount, s->userns);
-    if (fd < 0) return failed("open a frozen layer");
-    s->held[s->n++] = fd;
-    if (sys_fsconfig(s->fs, FSCONFIG_FD, "lowerdir+", NULL, fd) < 0) return overlay_message(s->fs, "add a frozen layer");
-  }
-  return 0;
-}
-
-static int stack_begin(struct stack *s, int userns) {
-  *s = (struct stack){.fs = sys_fsopen("overlay"), .userns = userns};
-  if (s->fs < 0) return failed("open overlay");
-  static const char *const off[] = {"metacopy", "index", "xino"};
-  for (int i = 0; i < 3; i++) sys_fsconfig(s->fs, FSCONFIG_STRING, off[i], "off", 0);
-  sys_fsconfig(s->fs, FSCONFIG_STRING, "redirect_dir", "nofollow", 0);
-  if (!host.root_mode) sys_fsconfig(s->fs, 0 /* flag */, "userxattr", NULL, 0); /* only over our own layers */
-  return 0;
-}
-
-static int stack_drop(struct stack *s) {
-  retire(s->held, s->n);
-  close(s->fs);
-  return -1;
-}
-
-static int stack_end(struct stack *s, uid_t owner, unsigned attributes) {
-  int mount = -1;
-  /* The mounter's file-system id must lie in the mapped range, else the overlay silently becomes read-only. */
-  if (owner) setfsgid(owner), setfsuid(owner), raise_capabilities();
-  int r = sys_fsconfig(s->fs, FSCONFIG_CREATE, NULL, NULL, 0);
-  if (owner) setfsuid(0), setfsgid(0), raise_capabilities();
-  if (r < 0) overlay_message(s->fs, "mount overlay");
-  else if ((mount = sys_fsmount(s->fs, attributes)) < 0) failed("attach overlay");
-  stack_drop(s);
-  return mount;
-}
-
-static int image_lowers(struct stack *s, struct image *im, int mount) {
-  for (int i = 0; i < im->nlower[mount]; i++)
-    if (add_lower(s, im->lower[mount][i], &im->idmappable[mount][i]) < 0) return -1;
-  return 0;
-}
-
-/* One writable overlay of a sandbox: frozen layers above the image's folders, upper on the sandbox's own tmpfs. */
-static int writable(const struct create_request *q, int mount, int mapped, int userns, uid_t owner) {
-  struct stack s;
-  char name[8];
-  if (stack_begin(&s, userns) < 0) return -1;
-  int bad = add_layers(&s, q->below, q->depth, mount) < 0 || image_lowers(&s, &images[q->image], mount) < 0;
-  snprintf(name, sizeof name, "r%d", mount);
-  int upper = openat(mapped, name, O_PATH | O_DIRECTORY | O_CLOEXEC);
-  name[0] = 'w';
-  int work = openat(mapped, name, O_PATH | O_DIRECTORY | O_CLOEXEC);
-  bad = bad || sys_fsconfig(s.fs, FSCONFIG_FD, "upperdir", NULL, upper) < 0 || sys_fsconfig(s.fs, FSCONFIG_FD, "workdir", NULL, work) < 0;
-  if (bad && !why[0]) overlay_message(s.fs, "set upper folder");
-  int fd = bad ? stack_drop(&s) : stack_end(&s, owner, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV);
-  if (upper >= 0) close(upper);
-  if (work >= 0) close(work);
-  return fd;
-}
-
-static int read_only(struct create_request const *q, struct layer *const *below, int depth, int userns, uid_t owner) {
-  struct stack s;
-  int none = -1, empty = new_tmpfs(4096, 2, "755", MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV);
-  if (empty < 0 || stack_begin(&s, userns) < 0) return -1;
-  int bad = add_layers(&s, below, depth, q->mount) < 0 || image_lowers(&s, &images[q->image], q->mount) < 0 ||
-            add_lower(&s, empty, &none) < 0; /* an overlay without upper needs two layers */
-  retire(&empty, 1);
-  return bad ? stack_drop(&s) : stack_end(&s, owner, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
 }
 
 /* Device nodes of its own: on a shared one, flock is a channel between sandboxes. In user mode they must be shared. */
@@ -164,29 +47,36 @@ static int make_devices(int *fds) {
   return n;
 }
 
-static int sandbox_mounts(const struct create_request *q, struct sandbox *s, int userns, uid_t owner, int *fds) {
-  struct image *im = &images[q->image];
+/* The sandbox's tmpfs, with a folder for what it writes to each mount, and one for the overlay's own use. */
+static int make_uppers(const struct create_request *q, struct sandbox *s) {
   char name[8];
-  int n = 0;
   s->tmpfs = new_tmpfs(q->limits.disk, q->limits.inodes, "755", MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
-  if (s->tmpfs < 0) return failed("make tmpfs");
-  for (int i = 0; i < im->nmounts; i++)
+  if (s->tmpfs < 0 || keep_mount(s->tmpfs) < 0) return failed("make tmpfs");
+  for (int i = 0; i < images[q->image].nmounts; i++)
     for (int k = 0; k < 2; k++) {
       snprintf(name, sizeof name, "%c%d", "rw"[k], i);
       if (mkdirat(s->tmpfs, name, 0755) < 0) return failed("make upper folder");
     }
-  int mapped = s->tmpfs;
-  if (host.root_mode) {
+  return 0;
+}
+
+static int sandbox_mounts(const struct create_request *q, struct sandbox *s, int userns, uid_t owner, int *fds) {
+  int n = 0;
+  if (unmapped_files()) make_files_as(owner);
+  int made = make_uppers(q, s), mapped = s->tmpfs;
+  if (unmapped_files()) make_files_as(0);
+  if (made < 0) return -1;
+  if (host.root_mode || host.attached) {
     mapped = sys_open_tree(s->tmpfs, "", AT_EMPTY_PATH);
-    if (mapped < 0 || sys_idmap(mapped, userns, 0) < 0) return failed("map ids of tmpfs");
+    if (mapped < 0 || (host.maps_tmpfs && sys_idmap(mapped, userns, 0) < 0)) return failed("map ids of tmpfs");
+    retire(&mapped, 1);
+    if (host.attached && stage_upper(mapped) < 0) return -1;
   }
-  for (int i = 0; i < im->nmounts; i++) {
-    int fd = writable(q, i, mapped, userns, owner);
-    if (fd < 0) n = -1;
-    if (n >= 0) fds[n++] = fd;
+  for (int i = 0; i < images[q->image].nmounts; i++) {
+    int fd = overlay_writable(q, i, mapped, userns, owner);
+    if (fd < 0) return -1;
+    fds[n++] = fd;
   }
-  if (mapped != s->tmpfs) retire(&mapped, 1);
-  if (n < 0) return -1;
   int devices = make_devices(fds + n);
   return devices < 0 ? -1 : n + devices;
 }
@@ -214,8 +104,8 @@ static int export_mounts(const struct create_request *q, int userns, uid_t owner
   int root = new_tmpfs(1 << 20, 256, "755", MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
   if (root < 0 || mkdirat(root, "new", 0755) < 0 || mkdirat(root, "old", 0755) < 0) return failed("make exporter root");
   fds[n++] = root;
-  fds[n++] = read_only(q, q->below, q->depth, userns, owner);
-  fds[n++] = read_only(q, q->old, q->old_depth, userns, owner);
+  fds[n++] = overlay_read_only(q, q->below, q->depth, userns, owner);
+  fds[n++] = overlay_read_only(q, q->old, q->old_depth, userns, owner);
   if (fds[1] < 0 || fds[2] < 0) return -1;
   for (int i = 0; i < count; i++) {
     snprintf(name, sizeof name, "l%d", i);
@@ -235,7 +125,9 @@ static int listen_at(uint32_t id) {
   return s;
 }
 
-static int write_maps(int pid, uint32_t base) {
+int unmapped_files(void) { return host.root_mode && !host.maps_tmpfs; }
+
+int write_maps(int pid, uint32_t base) {
   char path[48], map[48];
   if (host.root_mode) snprintf(map, sizeof map, "0 %u %u", base, RANGE_LENGTH);
   else snprintf(map, sizeof map, "0 0 1");
@@ -269,6 +161,7 @@ static int clone_child(const struct plan *p, struct sandbox *s, int into, uint32
   struct clone_args a = {.exit_signal = SIGCHLD, .pidfd = (uint64_t)(uintptr_t)&s->pidfd,
     .flags = CLONE_PIDFD | CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWNET};
   if (into >= 0) a.cgroup = (uint64_t)into, a.flags |= CLONE_INTO_CGROUP;
+  if (leave_for_bare() < 0) return failed("enter the namespace for children");
   if (host.root_mode && sys_set_ids(base, base) < 0) return failed("take the sandbox's ids");
   int pid = (int)syscall(SYS_clone3, &a, sizeof a);
   if (pid == 0) {
@@ -276,19 +169,9 @@ static int clone_child(const struct plan *p, struct sandbox *s, int into, uint32
     inside(p, ends[1]);
   }
   int error = errno;
-  if (host.root_mode && sys_set_ids(0, 0) < 0) abort(); /* never go on as somebody else */
+  if ((host.root_mode && sys_set_ids(0, 0) < 0) || return_from_bare() < 0) abort(); /* never go on as somebody else */
   errno = error;
   return pid < 0 ? failed("clone") : pid;
-}
-
-/* The child gets its mounts and as many spent clones as a message holds; the sweeper closes the others. */
-static int send_mounts(int channel, int *fds, int n) {
-  int extra = 0;
-  while (n > 0 && extra < spent.n && n + extra < MAX_SENT) fds[n + extra] = spent.fds[extra], extra++;
-  int sent = n > 0 ? send_fds(channel, fds, n + extra) : -1;
-  for (int i = extra; i < spent.n; i++) sweep(host.sweeper, "-", spent.fds[i]);
-  spent.n = 0;
-  return n > 0 && sent < 0 ? failed("send mounts") : n;
 }
 
 int sandbox_create(const struct create_request *q, struct sandbox *s) {

@@ -21,6 +21,8 @@ export interface HostAbilities {
   /** Bits of the control groups in force: memory 1, pids 2, cpu 4, cpuset 8, unified 16. */
   readonly groups: number;
   readonly cpus: number;
+  /** Each sandbox has ids that no other has. */
+  readonly ownIds: boolean;
 }
 
 interface Waiting {
@@ -68,7 +70,8 @@ export class HostProcess {
       const rootMode = reader.u32() === 1;
       const groups = reader.u32();
       reader.u32();
-      host = new HostProcess(start, { rootMode, groups, cpus: reader.u32() }, waiting);
+      const cpus = reader.u32();
+      host = new HostProcess(start, { rootMode, groups, cpus, ownIds: reader.u32() === 1 }, waiting);
       return host;
     } catch (error) {
       start.stdin.end();

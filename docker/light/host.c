@@ -62,7 +62,7 @@ static void forget(struct sandbox *s) {
   snprintf(group, sizeof group, "%s%s", later, s->name);
   for (int i = 0; i < s->nmounts; i++) sweep(host.sweeper, no_group, s->mounts[i]);
   for (int i = 0; i < s->depth; i++) layer_unreference(s->below[i]);
-  sweep(host.sweeper, group, s->tmpfs);
+  sweep_mount(group, s->tmpfs);
   free(s);
 }
 
@@ -183,7 +183,7 @@ static void merged(uint32_t id) {
     layer_keep(m->tmpfs, 0, m->layer, m->id);
   } else {
     reply(m->id, 'e', WIFEXITED(status) ? strerror(WEXITSTATUS(status)) : "the merge was killed");
-    sweep(host.sweeper, "-", m->tmpfs);
+    sweep_mount("-", m->tmpfs);
   }
   free(m);
 }
@@ -240,6 +240,7 @@ static int prepare(const char *run, const char *agent) {
       put_u32(&host.out, groups.mask);
       put_u32(&host.out, (uint32_t)groups.v2_controllers);
       put_u32(&host.out, (uint32_t)groups.ncpus);
+      put_u32(&host.out, (uint32_t)host.maps_tmpfs);
       frame_end(&host.out, mark);
     } else reply(f.id, 'o', "");
     buffer_flush(&host.out, 1);

@@ -92,7 +92,7 @@ static int lower(const char *path) {
 }
 
 /* Frame: u32 image, text skeleton, u32 mounts, each {text target, u32 masks, text*, u32 lowers, text*}. */
-int image_define(struct reader *r) {
+static int define(struct reader *r) {
   char path[PATH_MAX];
   uint32_t id = get_u32(r);
   if (id >= MAX_IMAGES || images[id].used) return errno = EINVAL, wrong("image", "number");
@@ -125,4 +125,11 @@ int image_define(struct reader *r) {
   im->nmounts = (int)n;
   im->used = 1;
   return 0;
+}
+
+int image_define(struct reader *r) {
+  if (unmapped_files()) make_files_as(host.range_base);
+  int bad = define(r);
+  if (unmapped_files()) make_files_as(0);
+  return bad;
 }

@@ -20,7 +20,7 @@ void layer_unreference(struct layer *l) {
       *p = l->next;
       break;
     }
-  sweep(host.sweeper, "-", l->mount);
+  sweep_mount("-", l->mount);
   free(l);
 }
 

@@ -53,6 +53,9 @@
 #define AGENT_ID 65532u      /* the agent's id inside; no command may take it (seccomp.c) */
 #define MAX_REQUEST (4u << 20) /* bytes of one frame from the worker: above the kernel's own argument limit of 2 MiB */
 #define CHUNK 65536u
+#ifndef AS_LINUX /* 6014 is 6.14: the tests build a host that takes this kernel for an older one */
+#define AS_LINUX 1000000
+#endif
 enum { FSCONFIG_STRING = 1, FSCONFIG_FD = 5, FSCONFIG_CREATE = 6 }; /* of newer headers: commands of fsconfig(2) */
 
 /* ---- wire.c: frames {u32 length, u32 id, u8 type, payload}, all little-endian ---- */
@@ -102,6 +105,7 @@ int sys_move_mount(int fd, const char *to);
 int sys_idmap(int mount, int userns, int read_only);
 int sys_exchange(int dir, const char *one, const char *other);
 int sys_set_ids(uid_t effective_user, gid_t effective_group);
+void make_files_as(uid_t id);
 int raise_capabilities(void);
 int new_tmpfs(uint64_t bytes, uint64_t inodes, const char *mode, unsigned attributes);
 int write_at(int dir, const char *path, const char *text);
@@ -196,6 +200,7 @@ struct create_request {
 struct host {
   const char *run_path;
   int root_mode, run_dir, agent_fd, proc, devices[DEVICES], epoll;
+  int attached, maps_tmpfs; /* of this kernel: layers have to be mounted (attached.c); ids of a tmpfs are mapped */
   uint32_t range_base, range_count, serial;
   struct buffer in, out;
   struct sandbox *sandboxes;
@@ -204,8 +209,32 @@ struct host {
 };
 extern struct host host;
 int sandbox_create(const struct create_request *q, struct sandbox *s);
+int write_maps(int pid, uint32_t base);
+int unmapped_files(void); /* a file of a tmpfs has the id that it was made with, in every sandbox */
 const char *create_error(void);
 int failed(const char *what);
+int failed_since(const char *what, const char *said);
+
+/* ---- overlay.c ---- */
+int overlay_writable(const struct create_request *q, int mount, int mapped, int userns, uid_t owner);
+int overlay_read_only(const struct create_request *q, struct layer *const *below, int depth, int userns, uid_t owner);
+int open_layer(const struct layer *l, int mount, int userns);
+void retire(const int *fds, int n);
+int send_mounts(int channel, int *fds, int n);
+
+/* ---- attached.c: for Linux before 6.15; elsewhere keep_mount(), let_go() and the two ways of children do nothing ---- */
+int stacks_detached_layers(void);
+int tmpfs_maps_ids(void);
+int attached_enter(void);
+int keep_mount(int mount);
+void let_go(int mount);
+int leave_for_bare(void);
+int return_from_bare(void);
+int stage_open(void);
+int stage(int mount, int place);
+int stage_upper(int mapped);
+int stage_mount(int layers, int upper, unsigned attributes);
+void stage_close(void);
 
 /* ---- layers.c, compact.c ---- */
 struct layer *layer_find(uint32_t id);
@@ -221,6 +250,7 @@ int host_start(const char *run, const char *agent);
 int host_enter(void);
 int sweeper_start(const char *owner);
 int sweep(int sweeper, const char *name, int fd);
+int sweep_mount(const char *name, int fd);
 
 /* ---- agent ---- */
 int install_seccomp(void);

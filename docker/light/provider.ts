@@ -164,7 +164,7 @@ export class LightProvider implements SandboxProvider {
     } catch (error) {
       const why = error instanceof Error ? error.message : String(error);
       const advice =
-        "run as root or allow unprivileged user namespaces, on Linux 6.15 or newer; or use --sandbox docker";
+        "run as root on Linux 6.1 or newer, or allow unprivileged user namespaces on 6.6 or newer; or use --sandbox docker";
       return { tier: this.tier, mode: "none", enforced: [], missing: [{ what: `sandboxes: ${why}`, advice }] };
     }
   }

@@ -19,8 +19,12 @@ export async function selfCheck(abilities: HostAbilities, open: () => Promise<Sa
     if (abilities.groups & bit) enforced.push(what);
     else missing.push({ what, advice: groupAdvice(bit, abilities.rootMode) });
   }
-  if (abilities.rootMode) enforced.push("an id range of its own");
-  else {
+  if (abilities.ownIds) enforced.push("an id range of its own");
+  else if (abilities.rootMode) {
+    const advice = "use Linux 6.3 or newer: the sandboxes of a worker share one range of ids here";
+    missing.push({ what: "kernel allowances of its own: inotify, pipes and pending signals", advice });
+    missing.push({ what: "separation by user id", advice });
+  } else {
     const advice = "run the worker as root for a separate id range and devices per sandbox";
     missing.push({ what: "kernel allowances of its own: inotify, pipes and pending signals are the user's", advice });
     missing.push({ what: "separation by user id; locks on /dev are shared between sandboxes", advice });

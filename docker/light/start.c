@@ -55,28 +55,6 @@ static int take_ranges(void) {
   return failed("all id ranges are taken by other workers");
 }
 
-/* An overlay over layers that are mounted nowhere, as every sandbox has one: tried, since kernels are patched. */
-static int try_detached_layers(void) {
-  static const char *const names[] = {"lowerdir+", "lowerdir+", "upperdir", "workdir"};
-  int held[4] = {-1, -1, -1, -1}, tmpfs = new_tmpfs(65536, 16, "755", 0);
-  if (tmpfs < 0) return failed("make a tmpfs");
-  int fs = sys_fsopen("overlay"), bad = fs < 0;
-  if (bad) failed("open overlay");
-  if (!bad && !host.root_mode) sys_fsconfig(fs, 0 /* flag */, "userxattr", NULL, 0);
-  for (int i = 0; i < 4 && !bad; i++) {
-    char name[] = {(char)('a' + i), 0};
-    bad = mkdirat(tmpfs, name, 0755) < 0;
-    held[i] = bad ? -1 : i < 2 ? sys_open_tree(tmpfs, name, 0) : openat(tmpfs, name, O_PATH | O_DIRECTORY | O_CLOEXEC);
-    bad = held[i] < 0 || sys_fsconfig(fs, FSCONFIG_FD, names[i], NULL, held[i]) < 0;
-  }
-  bad = bad || sys_fsconfig(fs, FSCONFIG_CREATE, NULL, NULL, 0) < 0;
-  if (bad && fs >= 0) failed(errno == EINVAL ? "stack detached layers (Linux has them since 6.15)" : "stack detached layers");
-  for (int i = 0; i < 4; i++) if (held[i] >= 0) close(held[i]);
-  if (fs >= 0) close(fs);
-  close(tmpfs);
-  return bad ? -1 : 0;
-}
-
 int host_start(const char *run, const char *agent) {
   char owner[96];
   struct rlimit files;
@@ -107,7 +85,11 @@ int host_start(const char *run, const char *agent) {
     return failed("make a mount namespace");
   }
   if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0) return failed("make mounts private");
-  return try_detached_layers();
+  host.proc = open("/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC); /* until the host enters its root */
+  host.attached = !stacks_detached_layers();
+  host.maps_tmpfs = host.root_mode && (!host.attached || tmpfs_maps_ids());
+  if (!host.maps_tmpfs) host.range_count = 1;
+  return host.proc < 0 ? failed("open /proc") : 0;
 }
 
 int host_enter(void) {
@@ -120,8 +102,10 @@ int host_enter(void) {
   if (fchdir(root) < 0 || sys_move_mount(proc, "proc") < 0) return failed("mount /proc");
   if (syscall(SYS_pivot_root, ".", ".") < 0 || umount2(".", MNT_DETACH) < 0 || chdir("/") < 0) return failed("enter the host's root");
   choose_masks();
+  close(host.proc);
   host.proc = open("/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   close(root);
   close(proc);
-  return host.proc < 0 ? failed("open /proc") : 0;
+  if (host.proc < 0) return failed("open /proc");
+  return host.attached ? attached_enter() : 0;
 }

@@ -12,8 +12,8 @@ const home = join(import.meta.dirname, "../../.polygym/test");
 mkdirSync(home, { recursive: true });
 
 const { SIGKILL, SIGSEGV } = constants.signals;
-const bounded = { alive: true, abilities: { rootMode: true, groups: 15, cpus: 2 } };
-const unbounded = { alive: true, abilities: { rootMode: false, groups: 0, cpus: 2 } };
+const bounded = { alive: true, abilities: { rootMode: true, groups: 15, cpus: 2, ownIds: true } };
+const unbounded = { alive: true, abilities: { rootMode: false, groups: 0, cpus: 2, ownIds: false } };
 
 test.each([
   ["it ran out of memory", bounded, SIGKILL, true, "sandbox_killed"],

@@ -153,3 +153,9 @@ int sweep(int sweeper, const char *name, int fd) {
   if (n < 0) cgroups_remove(name[0] == '+' ? name + 1 : name);
   return n < 0 ? -1 : 0;
 }
+
+/* The same with a file system that the host keeps. */
+int sweep_mount(const char *name, int fd) {
+  let_go(fd);
+  return sweep(host.sweeper, name, fd);
+}

@@ -4,6 +4,8 @@
  */
 #include "light.h"
 #include <linux/capability.h>
+#include <linux/magic.h>
+#include <sys/fsuid.h>
 
 int sys_fsopen(const char *type) { return (int)syscall(SYS_fsopen, type, 1 /* FSOPEN_CLOEXEC */); }
 int sys_fsconfig(int fd, unsigned command, const char *key, const void *value, int aux) {
@@ -17,6 +19,8 @@ int sys_move_mount(int fd, const char *to) {
   return (int)syscall(SYS_move_mount, fd, "", AT_FDCWD, to, MOVE_MOUNT_F_EMPTY_PATH);
 }
 int sys_idmap(int mount, int userns, int read_only) {
+  struct statfs st;
+  if (AS_LINUX < 6003 && fstatfs(mount, &st) == 0 && st.f_type == TMPFS_MAGIC) return errno = EINVAL, -1;
   struct mount_attr a = {.attr_set = MOUNT_ATTR_IDMAP | (read_only ? MOUNT_ATTR_RDONLY : 0), .userns_fd = (uint64_t)userns};
   return (int)syscall(SYS_mount_setattr, mount, "", AT_EMPTY_PATH, &a, sizeof a);
 }
@@ -38,6 +42,13 @@ int raise_capabilities(void) {
   if (syscall(SYS_capget, &head, data) < 0) return -1;
   for (int i = 0; i < 2; i++) data[i].effective = data[i].permitted;
   return (int)syscall(SYS_capset, &head, data);
+}
+
+/* Only of files; the capabilities stay. */
+void make_files_as(uid_t id) {
+  setfsgid(id);
+  setfsuid(id);
+  raise_capabilities();
 }
 
 /* A tmpfs that is mounted nowhere: it lives as long as its descriptor and has no path that anybody could reach. */
