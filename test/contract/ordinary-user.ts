@@ -1,7 +1,7 @@
 import { chownSync, copyFileSync, lchownSync, mkdirSync, mkdtempSync, readdirSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { buildLight } from "../../docker/light/build.ts";
+import { lightBinary } from "./older-linux.ts";
 
 const NOBODY = 65_534;
 
@@ -19,7 +19,7 @@ export interface OrdinaryUser {
  */
 export async function becomeOrdinaryUser(): Promise<OrdinaryUser> {
   const home = mkdtempSync(join(tmpdir(), "polygym-user-"));
-  const binary = await buildLight(home);
+  const binary = await lightBinary(home);
   if (process.geteuid?.() !== 0) return { home, binary };
   const node = join(home, "node/bin/node");
   mkdirSync(join(home, "node/bin"), { recursive: true });

@@ -1,6 +1,7 @@
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { openProvider } from "../../docker/catalog.ts";
+import { lightBinary } from "./older-linux.ts";
 import { sandboxBehaviours } from "./sandbox.ts";
 import { forwardBehaviours } from "./sandbox-forward.ts";
 import { layerBehaviours } from "./sandbox-layers.ts";
@@ -21,7 +22,7 @@ runSuite({
     ...forwardBehaviours,
   ],
   exceptions: {},
-  open: () => openProvider({ tier: "light", home }),
+  open: async () => openProvider({ tier: "light", home, binary: await lightBinary(home) }),
 });
 
 runSuite({

@@ -3,6 +3,7 @@ import { mkdirSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, expect, test } from "vitest";
 import { openProvider } from "../../docker/catalog.ts";
+import { lightBinary } from "../contract/older-linux.ts";
 import { leftovers } from "../contract/sandbox-host.ts";
 import { codeOf, decode, until } from "../contract/sandbox-tools.ts";
 import { above, countAll, runCycles } from "./cycles.ts";
@@ -11,6 +12,7 @@ import { above, countAll, runCycles } from "./cycles.ts";
 const root = join(import.meta.dirname, "../..");
 const home = join(root, ".polygym/test");
 mkdirSync(home, { recursive: true });
+const binary = await lightBinary(home);
 const gone = (): boolean => Object.values(leftovers()).every((count) => count === 0);
 const children: ChildProcess[] = [];
 afterAll(() => {
@@ -19,7 +21,7 @@ afterAll(() => {
 
 const OWNER = `
 import { openProvider } from "${join(root, "docker/catalog.ts")}";
-const provider = await openProvider({ tier: "light", home: "${home}" });
+const provider = await openProvider({ tier: "light", home: "${home}", binary: "${binary}" });
 const opened = await Promise.all(Array.from({ length: 5 }, () => provider.open({ image: "host", owner: "leak" })));
 const marks = opened.map((one) => one.spawn({ argv: ["bash", "-c", "setsid sleep 31337 & echo up; sleep 31337"], timeoutMs: 600000, onOutput: () => console.log("up") }));
 await Promise.all(marks);
@@ -82,13 +84,13 @@ test("reap frees what is left when worker, host and sweeper are killed at once",
   const { child, host, sweeper } = await startOwner();
   for (const pid of [sweeper, host, child.pid ?? 0]) process.kill(pid, "SIGKILL");
   await until("the processes are gone", () => sleepers() === 0);
-  await using provider = await openProvider({ tier: "light", home });
+  await using provider = await openProvider({ tier: "light", home, binary });
   await provider.reap();
   await until("everything is gone", gone);
 });
 
 test("a killed native host is reported as a loss, and the next sandbox starts another", async () => {
-  await using provider = await openProvider({ tier: "light", home });
+  await using provider = await openProvider({ tier: "light", home, binary });
   const sandbox = await provider.open({ image: "host", owner: "leak" });
   const base = await (await provider.open({ image: "host", owner: "leak" })).freeze();
   const running = codeOf(sandbox.exec({ argv: ["sleep", "60"], timeoutMs: 60_000 }));
@@ -101,7 +103,7 @@ test("a killed native host is reported as a loss, and the next sandbox starts an
 });
 
 test("a sandbox whose first process is killed from outside is lost, and can still be frozen", async () => {
-  await using provider = await openProvider({ tier: "light", home });
+  await using provider = await openProvider({ tier: "light", home, binary });
   const sandbox = await provider.open({ image: "host", owner: "leak" });
   await sandbox.write("kept", "work");
   const running = codeOf(sandbox.exec({ argv: ["sleep", "60"], timeoutMs: 60_000 }));
@@ -121,7 +123,7 @@ const CYCLES_MS = 120_000 + CYCLES * 100;
 test(
   `${CYCLES} sandboxes with crashes of every kind leave every count where it was (seed ${SEED})`,
   async () => {
-    const provider = await openProvider({ tier: "light", home, warm: 0 }); // those that wait would hold descriptors
+    const provider = await openProvider({ tier: "light", home, binary, warm: 0 }); // those that wait would hold descriptors
     await runCycles({ provider, count: 60, seed: SEED + 1 }); // what the first ones load stays
     await using keep = await provider.open({ image: "host", owner: "leak" });
     await keep.close();
