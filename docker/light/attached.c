@@ -41,7 +41,7 @@ int tmpfs_maps_ids(void) {
   struct clone_args a = {.exit_signal = SIGCHLD, .flags = CLONE_NEWUSER};
   int tmpfs = new_tmpfs(65536, 4, "755", 0), maps = 1;
   int pid = tmpfs < 0 ? -1 : (int)syscall(SYS_clone3, &a, sizeof a);
-  if (pid == 0) for (;;) pause();
+  if (pid == 0) for (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);;) pause();
   int userns = pid > 0 ? write_maps(pid, host.range_base) : -1;
   if (userns >= 0 && sys_idmap(tmpfs, userns, 0) < 0 && errno == EINVAL) maps = 0;
   if (userns >= 0) close(userns);

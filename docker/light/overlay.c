@@ -52,7 +52,7 @@ int open_layer(const struct layer *l, int mount, int userns) {
   char name[8];
   snprintf(name, sizeof name, "r%d", mount);
   int fd = sys_open_tree(l->mount, name, 0);
-  if (fd >= 0 && host.maps_tmpfs && sys_idmap(fd, userns, 1) < 0) {
+  if (fd >= 0 && sys_idmap(fd, host.maps_tmpfs ? userns : -1, 1) < 0) {
     close(fd);
     return -1;
   }

@@ -18,10 +18,12 @@ int sys_open_tree(int dir, const char *path, unsigned flags) {
 int sys_move_mount(int fd, const char *to) {
   return (int)syscall(SYS_move_mount, fd, "", AT_FDCWD, to, MOVE_MOUNT_F_EMPTY_PATH);
 }
+/* Without a user namespace (-1) the ids stay as they are. */
 int sys_idmap(int mount, int userns, int read_only) {
   struct statfs st;
-  if (AS_LINUX < 6003 && fstatfs(mount, &st) == 0 && st.f_type == TMPFS_MAGIC) return errno = EINVAL, -1;
-  struct mount_attr a = {.attr_set = MOUNT_ATTR_IDMAP | (read_only ? MOUNT_ATTR_RDONLY : 0), .userns_fd = (uint64_t)userns};
+  if (AS_LINUX < 6003 && userns >= 0 && fstatfs(mount, &st) == 0 && st.f_type == TMPFS_MAGIC) return errno = EINVAL, -1;
+  struct mount_attr a = {.attr_set = read_only ? MOUNT_ATTR_RDONLY : 0};
+  if (userns >= 0) a.attr_set |= MOUNT_ATTR_IDMAP, a.userns_fd = (uint64_t)userns;
   return (int)syscall(SYS_mount_setattr, mount, "", AT_EMPTY_PATH, &a, sizeof a);
 }
 

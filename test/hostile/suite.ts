@@ -70,6 +70,15 @@ export const TIERS = {
   },
 } as const satisfies Record<string, HostileTier>;
 
+const ONE_RANGE = "before Linux 6.3 the sandboxes of a worker share one range of ids, and its allowances";
+
+/** Exceptions of the light tier on a Linux (6001 is 6.1) that maps no ids of a memory file system. */
+export function exceptionsOn(linux: number): Readonly<Record<string, string>> {
+  if (linux >= 6_003) return TIERS.light.exceptions;
+  const shared = Object.entries(TIERS.user.exceptions).filter(([, reason]) => reason === ONE_USER);
+  return Object.fromEntries(shared.map(([name]) => [name, ONE_RANGE]));
+}
+
 /** Runs every attack over one tier; after each, the machine is as it was and the next sandbox is as good as new. */
 export function runHostileSuite(tier: HostileTier, open: () => Promise<SandboxProvider>): void {
   let unchanged: (() => Promise<void>) | undefined;
