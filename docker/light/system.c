@@ -18,6 +18,7 @@ int sys_open_tree(int dir, const char *path, unsigned flags) {
 int sys_move_mount(int fd, const char *to) {
   return (int)syscall(SYS_move_mount, fd, "", AT_FDCWD, to, MOVE_MOUNT_F_EMPTY_PATH);
 }
+
 /* Without a user namespace (-1) the ids stay as they are. */
 int sys_idmap(int mount, int userns, int read_only) {
   struct statfs st;
