@@ -16,6 +16,8 @@ export interface TaskView {
   readonly instruction: string;
   /** Absolute folder in the sandbox. */
   readonly workspace: string;
+  /** Absolute folder that is a link to the workspace: what the task itself calls it, e.g. "/app". Null: nothing. */
+  readonly alias: string | null;
   /** Text files of the starting workspace by path, for frameworks that show files in the prompt. Sorted. */
   readonly files: ReadonlyMap<string, string>;
 }

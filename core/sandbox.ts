@@ -288,6 +288,11 @@ export interface OpenRequest {
   readonly image: string;
   /** Start from this frozen state instead of the bare image. Its image must be the same. */
   readonly from?: Snapshot;
+  /**
+   * Folder that is to be another name of the workspace: a link to it, and what the image has in it lies in the workspace. One
+   * that cannot be is `image_failed`. A frozen state has what it was frozen with. (Default: none)
+   */
+  readonly workdir?: string | null;
   readonly limits?: Partial<SandboxLimits>;
   /** Base environment of every command, beside PATH, HOME and LANG. */
   readonly env?: Readonly<Record<string, string>>;
@@ -298,6 +303,8 @@ export interface OpenRequest {
 export interface ImageInfo {
   readonly image: string;
   readonly digest: Digest;
+  /** The image's own working folder, other than the workspace; null: none. A task's base makes it {@link OpenRequest.workdir}. */
+  readonly workdir: string | null;
   /** Interpreters and tools found: name → absolute path inside and version text. */
   readonly runtimes: Readonly<Record<string, { readonly path: string; readonly version: string }>>;
 }

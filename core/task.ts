@@ -43,6 +43,10 @@ export const TaskToml = z.looseObject({
       cpus: z.int().positive().optional(),
       memory_mb: z.int().positive().optional(),
       storage_mb: z.int().positive().optional(),
+      /**
+       * Folder that the task's texts and tests mean by the working folder, e.g. "/app": another name of /workspace, by a link,
+       * and what the image has there lies in the workspace. "/workspace": none. (Default: the image's WORKDIR)
+       */
       workdir: z.string().optional(),
       /** `allowlist`: episodes reach `allowed_hosts` over a logged proxy, where the operator has egress on; else nothing. */
       network_mode: z.enum(["public", "no-network", "allowlist"]).optional(),
@@ -129,6 +133,8 @@ export interface Task {
   readonly image: string;
   /** What its own image is built from: `environment/` with a Dockerfile, by its digest; null for any other image. */
   readonly context: { readonly files: FileTree; readonly digest: Digest } | null;
+  /** What its task.toml says of the working folder; null: the image's own counts. */
+  readonly workdir: string | null;
   readonly runtimes: readonly string[];
   /** What the policy is told; the same text in every framework, for every verifier. */
   readonly instruction: string;
@@ -147,6 +153,10 @@ export interface Task {
   readonly cheats: readonly ScriptedChange[];
   readonly verifiers: readonly TaskVerifier[];
 }
+
+/** Whether the workspace of its base holds the task's own files and nothing else, as far as the task says. */
+export const hasPlainBase = ({ setup, context, workdir }: Pick<Task, "setup" | "context" | "workdir">): boolean =>
+  setup === null && context === null && workdir === null;
 
 /** What a list shows of a task; never hidden material. */
 export const TaskSummary = z.object({

@@ -67,7 +67,7 @@ export async function hostImage(options: HostImageOptions): Promise<ImageDefinit
     ...sources.map((source) => ({ target: source, lowers: [source], masks: facts.masks[source] ?? [] })),
   ];
   const path = [...["node", ...toolchains.map(({ name }) => name)].map((name) => `/opt/${name}/bin`), SYSTEM_PATH];
-  const info = { image: "host", digest: facts.digest, runtimes: facts.runtimes };
+  const info = { image: "host", digest: facts.digest, workdir: null, runtimes: facts.runtimes };
   return { info, skeleton, mounts, path: path.join(":") };
 }
 

@@ -20,6 +20,7 @@ export const openBox = (provider: SandboxProvider): Promise<Sandbox> => provider
 export const viewOf = (files: Readonly<Record<string, string>>): TaskView => ({
   instruction: "Make the program print 42.",
   workspace: WORKSPACE,
+  alias: null,
   files: new Map(Object.entries(files).sort(([a], [b]) => (a < b ? -1 : 1))),
 });
 

@@ -44,6 +44,7 @@ export function taskOf(parts: TaskParts): Task {
     language: parts.language,
     image: "host",
     context: null,
+    workdir: null,
     runtimes: [],
     instruction: "Solve it.",
     files: treeOf(parts.files),

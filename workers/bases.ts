@@ -1,7 +1,8 @@
 import { GymError } from "../core/errors.ts";
 import type { Digest } from "../core/ids.ts";
-import { type SandboxProvider, type Snapshot, WORKSPACE } from "../core/sandbox.ts";
+import { type ImageInfo, type SandboxProvider, type Snapshot, WORKSPACE } from "../core/sandbox.ts";
 import { EGRESS, type Task } from "../core/task.ts";
+import { otherName, workdirMisfit } from "../core/workdir.ts";
 import type { ImageGate } from "./images/gate.ts";
 
 /** Bases kept beside those in use; each holds a small tmpfs layer. */
@@ -10,13 +11,16 @@ const MAX_IDLE_BASES = 256;
 const IDLE_MS = 10 * 60_000;
 const SETUP_TIMEOUT_MS = 300_000;
 
-/** A base in use. Dispose it when the last sandbox and export over it are done. */
-export interface BaseLease extends Disposable {
+interface Base {
   readonly snapshot: Snapshot;
+  /** Another name of the workspace in it, a link; null: none. */
+  readonly alias: string | null;
 }
 
-interface Built {
-  readonly snapshot: Snapshot;
+/** A base in use. Dispose it when the last sandbox and export over it are done. */
+export interface BaseLease extends Base, Disposable {}
+
+interface Built extends Base {
   /** Its image, kept as long as the base. */
   readonly image: AsyncDisposable;
 }
@@ -45,8 +49,9 @@ export class Bases {
   async lease(task: Task): Promise<BaseLease> {
     const entry = await this.#usable(task);
     let held = true;
+    const { snapshot, alias } = await entry.ready;
     return {
-      snapshot: (await entry.ready).snapshot,
+      ...{ snapshot, alias },
       [Symbol.dispose]: () => {
         if (held) entry.leases--;
         held = false;
@@ -92,7 +97,7 @@ export class Bases {
   async #build(task: Task): Promise<Built> {
     const image = await this.#images.lease(task);
     try {
-      return { snapshot: await buildBase(this.#provider, task), image };
+      return { ...(await buildBase(this.#provider, task)), image };
     } catch (error) {
       await image[Symbol.asyncDispose]();
       throw error;
@@ -117,12 +122,14 @@ export class Bases {
   }
 }
 
-async function buildBase(provider: SandboxProvider, task: Task): Promise<Snapshot> {
+async function buildBase(provider: SandboxProvider, task: Task): Promise<Base> {
   const image = await provider.image(task.image);
   const missing = task.runtimes.filter((name) => name !== EGRESS && !(name in image.runtimes));
   if (missing.length > 0)
     throw new GymError("runtime_missing", `image ${task.image} has no ${missing.join(", ")}, which ${task.id} needs`);
-  const sandbox = await provider.open({ image: task.image, owner: `base-${task.id}`, limits: task.limits });
+  const alias = workdirOf(task, image);
+  const opening = { image: task.image, owner: `base-${task.id}`, limits: task.limits, workdir: alias };
+  const sandbox = await provider.open(opening);
   try {
     for (const [path, file] of task.files) {
       const written = await sandbox.write(`${WORKSPACE}/${path}`, file.data, { mode: file.mode });
@@ -144,9 +151,24 @@ async function buildBase(provider: SandboxProvider, task: Task): Promise<Snapsho
           `${task.id}: setup ended with ${result.exitCode ?? result.signal}: ${Buffer.from(result.stderr).toString().slice(-500)}`,
         );
     }
-    return await sandbox.freeze();
+    return { snapshot: await sandbox.freeze(), alias };
   } catch (error) {
     await sandbox.close();
     throw error;
   }
+}
+
+/**
+ * The name that the task's working folder gives to the workspace. An image of its own was built with it. One that somebody
+ * else made may name a folder that cannot be it: that matters only where the task has no files of its own in the workspace.
+ */
+function workdirOf(task: Task, image: ImageInfo): string | null {
+  if (task.workdir !== null && task.context === null) return otherName(task.workdir);
+  const misfit = workdirMisfit(image.workdir ?? "");
+  if (misfit === null) return otherName(image.workdir);
+  if (task.files.size > 0) return null;
+  throw new GymError(
+    "task_invalid",
+    `${task.id}: the WORKDIR of image ${task.image} cannot be the workspace: ${misfit}; or set environment.workdir = "${WORKSPACE}" in task.toml`,
+  );
 }

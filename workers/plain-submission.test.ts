@@ -17,7 +17,7 @@ beforeAll(async () => {
 });
 afterAll(() => lab[Symbol.asyncDispose]());
 
-const plain = (files: Texts, of: Pick<Task, "files" | "setup"> = task) =>
+const plain = (files: Texts, of: Pick<Task, "files" | "setup" | "context" | "workdir"> = task) =>
   plainSubmission(of, new Map([...treeOf(files)].map(([path, { data }]) => [path, data])));
 
 const samples: readonly Texts[] = [
@@ -65,4 +65,5 @@ test("what only a sandbox can tell is left to it", () => {
   ];
   for (const files of unclear) expect([files, plain(files)]).toEqual([files, null]);
   expect(plain({ x: "" }, { ...task, setup: "make" })).toBeNull();
+  expect(plain({ x: "" }, { ...task, workdir: "/app" })).toBeNull();
 });

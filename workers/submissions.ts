@@ -2,7 +2,7 @@ import { extract } from "tar-stream";
 import type { SubmissionInput } from "../core/api.ts";
 import { DEFAULT_EPISODE_LIMITS } from "../core/episode.ts";
 import { ProblemError } from "../core/errors.ts";
-import type { Framework } from "../core/framework.ts";
+import type { Framework, TaskView } from "../core/framework.ts";
 import { type FileResult, type Sandbox, type Submission, WORKSPACE } from "../core/sandbox.ts";
 import type { Task } from "../core/task.ts";
 import { applyUnifiedDiff } from "../environments/frameworks/primitives/apply-patch.ts";
@@ -52,17 +52,17 @@ function plainInput({ input, task }: SubmissionRequest): Submission | null {
   return plainSubmission(task, written);
 }
 
-async function applyInput(sandbox: Sandbox, { input, framework, task }: SubmissionRequest): Promise<void> {
+async function applyInput(sandbox: Sandbox, { input, framework, task, lease }: SubmissionRequest): Promise<void> {
   if ("files" in input)
     return applyFiles(
       sandbox,
       Object.entries(input.files).map(([path, value]) => ({ path, data: bytesOf(value) })),
     );
   if ("archive" in input) return applyFiles(sandbox, await readArchive(Buffer.from(input.archive, "base64")));
-  if ("text" in input) return applyText(sandbox, framework, task, input.text);
+  if ("text" in input) return applyText(sandbox, framework, taskView(task, lease.alias), input.text);
   // `git diff` of an untouched tree: nothing was changed, and that is what is judged.
   if (input.patch.trim() === "") return;
-  const result = await applyUnifiedDiff(sandbox, input.patch);
+  const result = await applyUnifiedDiff(sandbox, input.patch, { alias: lease.alias });
   if (!result.ok)
     throw new ProblemError(
       "invalid_request",
@@ -141,7 +141,7 @@ async function readArchive(tar: Uint8Array): Promise<IncomingFile[]> {
   return files;
 }
 
-async function applyText(sandbox: Sandbox, framework: Framework | null, task: Task, text: string): Promise<void> {
+async function applyText(sandbox: Sandbox, framework: Framework | null, task: TaskView, text: string): Promise<void> {
   if (framework === null || framework.accepts !== "text")
     throw new ProblemError(
       "invalid_request",
@@ -149,7 +149,7 @@ async function applyText(sandbox: Sandbox, framework: Framework | null, task: Ta
       "name one, e.g. aider.diff, or send files",
     );
   const context = {
-    task: taskView(task),
+    task,
     sandbox,
     limits: {
       toolMs: DEFAULT_EPISODE_LIMITS.tool_s * 1000,

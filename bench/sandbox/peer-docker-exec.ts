@@ -13,7 +13,13 @@ import type { Peer, PeerResult } from "./peers.ts";
  */
 export async function dockerExec(home: string, address: string): Promise<Peer> {
   const engine = new Engine(address);
-  const image = await hostContainerImage({ engine, home, folder: join(home, "images"), labels: ownLabels(home) });
+  const image = await hostContainerImage({
+    workdir: null,
+    engine,
+    home,
+    folder: join(home, "images"),
+    labels: ownLabels(home),
+  });
   const binds = image.host ? bindMounts({ ...image.host, mounts: "shared" }) : [];
   const create = async () => {
     const container = await engine.call("make a container", (docker) =>

@@ -4,12 +4,14 @@ import * as z from "zod";
 import { GymError } from "../../core/errors.ts";
 import { Digest } from "../../core/ids.ts";
 import type { ImageInfo } from "../../core/sandbox.ts";
+import { otherName } from "../../core/workdir.ts";
 import { type Engine, statusOf } from "../engine.ts";
 import type { ArchiveFile } from "./archive-file.ts";
 import { ArchiveWriter } from "./archive-file.ts";
 import { writableRoots } from "./container-options.ts";
 import type { ContainerImage } from "./image.ts";
 import { appendTar, smallFile } from "./image-seed.ts";
+import { workdirImage } from "./workdir-image.ts";
 
 /** A working folder, volume or image name with anything else in it is somebody's attempt at something. */
 const plainPath = /^\/[\w./-]{1,200}$/;
@@ -24,6 +26,7 @@ const Inspected = z.object({
   Id: Digest,
   Config: z.object({
     Env: z.array(z.string()).nullish(),
+    WorkingDir: z.string().nullish(),
     Volumes: z.record(z.string(), z.unknown()).nullish(),
   }),
 });
@@ -32,14 +35,20 @@ const Inspected = z.object({
 export interface EngineImageOptions {
   readonly engine: Engine;
   readonly name: string;
+  /** Folder that is to be another name of the workspace; null: as the image is. */
+  readonly workdir: string | null;
   readonly folder: string;
   readonly labels: Readonly<Record<string, string>>;
 }
 
 /** An image that the engine has: `polygym/<name>`, or exactly that name. Nothing is ever pulled. */
 export async function engineImage(options: EngineImageOptions): Promise<ContainerImage> {
-  const { engine, name } = options;
-  const found = Inspected.parse(await inspect(engine, name));
+  const { engine, name, workdir } = options;
+  let found = Inspected.parse(await inspect(engine, name));
+  if (workdir !== null) {
+    const { id } = await workdirImage(engine, { reference: found.Id, name, workdir });
+    found = Inspected.parse(await inspect(engine, id));
+  }
   const volumes = Object.keys(found.Config.Volumes ?? {}).map((path) => path.replace(/\/+$/, ""));
   const wrong = volumes.find(
     (path) => !plainPath.test(path) || /^\/(proc|sys|dev|etc|usr)(\/|$)/.test(path) || path.includes(".."),
@@ -47,7 +56,8 @@ export async function engineImage(options: EngineImageOptions): Promise<Containe
   if (wrong !== undefined) throw new GymError("sandbox_unavailable", `image ${name} declares a volume at ${wrong}`);
   const env = Object.fromEntries((found.Config.Env ?? []).map(splitEntry));
   const copied = await copyOut(options, found.Id, volumes);
-  const info: ImageInfo = { image: name, digest: found.Id, runtimes: {} };
+  const own = otherName(found.Config.WorkingDir);
+  const info: ImageInfo = { image: name, digest: found.Id, workdir: own, runtimes: {} };
   return { info, reference: found.Id, env: { PATH: DEFAULT_PATH, ...env }, host: null, hidden: [], volumes, ...copied };
 }
 

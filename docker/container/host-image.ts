@@ -1,12 +1,16 @@
 import { lstat, mkdir, readdir, readFile, readlink } from "node:fs/promises";
 import { join } from "node:path";
 import { type Pack, pack } from "tar-stream";
+import { GymError } from "../../core/errors.ts";
+import { canonicalJson, type Digest, sha256 } from "../../core/ids.ts";
+import { isWithin } from "../../core/workdir.ts";
 import { type Engine, statusOf } from "../engine.ts";
 import { hostImage } from "../image-host.ts";
 import type { ImageDefinition, ImageMount } from "../light/image.ts";
 import { type HostFolder, probeFolderMounts } from "./folder-mounts.ts";
 import type { ContainerImage } from "./image.ts";
 import { importImage } from "./import-image.ts";
+import { workdirImage } from "./workdir-image.ts";
 
 /** A file that every Linux has below /usr. */
 const EVERYWHERE = "/usr/bin/env";
@@ -18,6 +22,8 @@ export interface HostImagePlace {
   /** Own folder of the provider. */
   readonly folder: string;
   readonly labels: Readonly<Record<string, string>>;
+  /** Folder that is to be another name of the workspace; null: none. */
+  readonly workdir: string | null;
 }
 
 /**
@@ -25,11 +31,22 @@ export interface HostImagePlace {
  * over it read-only. Covers: files that others may not read stay unreadable, because commands have an id of their own and
  * no capability; where the engine can, each container has overlays of its own, so that locks on files end at it.
  */
-export async function hostContainerImage({ engine, home, folder, labels }: HostImagePlace): Promise<ContainerImage> {
+export async function hostContainerImage(options: HostImagePlace): Promise<ContainerImage> {
+  const { engine, home, folder, labels, workdir } = options;
   const image = await hostImage({ home });
   const tag = image.skeleton.slice(image.skeleton.lastIndexOf("/") + 1);
-  const reference = await importSkeleton(engine, image, tag);
+  const skeleton = await importSkeleton(engine, image, tag);
   const folders = (await Promise.all(image.mounts.map(hostFolders))).flat();
+  const covered = folders.find(
+    ({ target }) => workdir !== null && (isWithin(target, workdir) || isWithin(workdir, target)),
+  );
+  if (covered !== undefined)
+    throw new GymError(
+      "image_failed",
+      `image host: ${workdir} cannot be the workspace: ${covered.target} is the machine's own; use another folder, such as /app`,
+    );
+  const reference =
+    workdir === null ? skeleton : (await workdirImage(engine, { reference: skeleton, name: "host", workdir })).id;
   const empty = join(folder, "empty");
   await mkdir(empty, { recursive: true, mode: 0o755 });
   const mounts = await probeFolderMounts(engine, {
@@ -39,7 +56,7 @@ export async function hostContainerImage({ engine, home, folder, labels }: HostI
     file: EVERYWHERE,
   });
   return {
-    info: image.info,
+    info: workdir === null ? image.info : { ...image.info, workdir, digest: namedDigest(image.info.digest, workdir) },
     reference,
     env: { PATH: image.path },
     host: { mounts, folders, empty },
@@ -52,6 +69,9 @@ export async function hostContainerImage({ engine, home, folder, labels }: HostI
     },
   };
 }
+
+/** The image with a working folder is another one. */
+const namedDigest = (digest: Digest, workdir: string): Digest => sha256(canonicalJson([digest, workdir]));
 
 /** What others may look into but must not see; what they may not read anyway needs no mount. */
 async function hiddenFolders({ target, masks }: ImageMount): Promise<string[]> {

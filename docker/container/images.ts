@@ -33,12 +33,14 @@ export class ImageTable {
     this.#options = options;
   }
 
-  async get(name: string): Promise<ContainerImage> {
-    const known = this.#known.get(name);
+  /** `workdir`: as {@link OpenRequest.workdir}. */
+  async get(name: string, workdir: string | null = null): Promise<ContainerImage> {
+    const key = JSON.stringify([name, workdir]);
+    const known = this.#known.get(key);
     if (known && (name === "host" || performance.now() - known.since < FRESH_MS)) return await known.image;
-    const image = this.#look(name);
-    this.#known.set(name, { since: performance.now(), image });
-    image.catch(() => this.#known.delete(name));
+    const image = this.#look(name, workdir);
+    this.#known.set(key, { since: performance.now(), image });
+    image.catch(() => this.#known.delete(key));
     return await image;
   }
 
@@ -57,11 +59,12 @@ export class ImageTable {
     return await asked;
   }
 
-  async #look(name: string): Promise<ContainerImage> {
+  async #look(name: string, workdir: string | null): Promise<ContainerImage> {
     const { engine, home, folder, labels, check } = this.#options;
     await check.traits();
-    if (name === "host") return await hostContainerImage({ engine, home, folder, labels });
-    const image = await engineImage({ engine, name, folder, labels });
+    const place = { engine, folder, labels, workdir };
+    const image =
+      name === "host" ? await hostContainerImage({ ...place, home }) : await engineImage({ ...place, name });
     const same = this.#byDigest.get(image.info.digest);
     if (!same) this.#byDigest.set(image.info.digest, image);
     return same ?? image;

@@ -96,7 +96,7 @@ export class ContainerProvider implements SandboxProvider {
     const archive = from ? this.#snapshots.of(from) : null;
     const image = from
       ? await this.#images.ofSnapshot(from.image, from.imageDigest)
-      : await this.#images.get(request.image);
+      : await this.#images.get(request.image, request.workdir);
     const container = await this.#started(
       image,
       boundContainerLimits({ ...DEFAULT_SANDBOX_LIMITS, ...request.limits }),

@@ -13,6 +13,7 @@ import {
   type SelfCheck,
   type Snapshot,
   type Submission,
+  WORKSPACE,
 } from "../../core/sandbox.ts";
 import { type TarEntry, writeTar } from "../canonical-tar.ts";
 import { FileTree, type TreeNode } from "./file-tree.ts";
@@ -30,6 +31,8 @@ export class FakeProvider implements SandboxProvider {
     const limits = { ...DEFAULT_SANDBOX_LIMITS, ...request.limits };
     const from = request.from ? this.#tree(request.from) : undefined;
     const tree = new FileTree({ bytes: limits.diskBytes, inodes: limits.inodes }, from);
+    const linked = !from && request.workdir ? tree.makeLink(WORKSPACE, request.workdir) : null;
+    if (linked?.ok === false) throw new GymError("image_failed", `${request.workdir}: ${linked.message}`);
     const number = this.#next++;
     const sandbox: FakeSandbox = new FakeSandbox(tree, {
       id: `sb_${request.owner.replaceAll(/[^A-Za-z0-9._-]/g, "-").slice(0, 48)}-${number}`,
@@ -96,7 +99,7 @@ export class FakeProvider implements SandboxProvider {
   }
 
   async image(name: string): Promise<ImageInfo> {
-    return { image: name, digest: digestOf(name), runtimes: {} };
+    return { image: name, digest: digestOf(name), workdir: null, runtimes: {} };
   }
 
   async selfCheck(): Promise<SelfCheck> {

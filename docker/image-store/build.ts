@@ -5,6 +5,7 @@ import type { Digest } from "../../core/ids.ts";
 import type { ImageInfo } from "../../core/sandbox.ts";
 import type { FileTree } from "../../core/task.ts";
 import { findRuntimes } from "../container/runtimes.ts";
+import { type WorkdirRequest, workdirImage } from "../container/workdir-image.ts";
 import type { Engine } from "../engine.ts";
 import { buildLight } from "../light/build.ts";
 import { LightProvider } from "../light/provider.ts";
@@ -63,18 +64,20 @@ export interface DockerfileBuild extends Omit<BuildImageOptions, "engine"> {
   /** The Dockerfile and what lies beside it. */
   readonly files: FileTree;
   readonly definition: Digest;
+  /** What the task says of the working folder; null: the image's WORKDIR counts. */
+  readonly workdir: string | null;
 }
 
 /** Builds an image from somebody else's Dockerfile, bounded, on the engine's own network. */
 export async function buildDockerfile(options: DockerfileBuild): Promise<ImageRecord> {
-  const { engine, home, name, files, definition } = options;
+  const { engine, home, name, files, definition, workdir } = options;
   const known = await wholeRecord(home, name);
   if (known?.definition === definition && !options.rebuild) return known;
   for (const own of await ownBases(Buffer.from(files.get("Dockerfile")?.data ?? []).toString()))
     await buildImage({ ...options, name: own, rebuild: false });
   const build = { files, tag: `polygym/${name}`, limits: TASK_LIMITS, fresh: options.rebuild ?? false };
   const id = await buildOne(engine, build, options);
-  return await accept(options, await pinned(engine, options, { reference: id, name, definition }), known);
+  return await accept(options, await pinned(engine, options, { reference: id, name, definition, workdir }), known);
 }
 
 /** Records an image that the engine has, for the light tier. */
@@ -85,7 +88,11 @@ export async function adoptImage(
 ): Promise<ImageRecord> {
   const context = { home, name: image.name, onLog: () => undefined };
   const known = await wholeRecord(home, image.name);
-  return await accept({ ...context, engine }, await pinned(engine, context, { ...image, definition: null }), known);
+  return await accept(
+    { ...context, engine },
+    await pinned(engine, context, { ...image, definition: null, workdir: null }),
+    known,
+  );
 }
 
 /** Names of ours that a Dockerfile stands on. */
@@ -105,18 +112,27 @@ async function withEngine(
   const fresh = (options.rebuild ?? false) && source.name === options.name;
   const build = { files: await folderFiles(source.folder), tag, base, network: "host", fresh } as const;
   const id = await buildOne(engine, build, options);
-  return await pinned(engine, options, { reference: id, name: source.name, definition });
+  return await pinned(engine, options, { reference: id, name: source.name, definition, workdir: null });
 }
 
+/** With its working folder in the place of the workspace: `polygym/<name>` is then the image that was made so. */
 async function pinned(
   engine: Engine,
   options: Pick<BuildImageOptions, "home" | "engineOnly">,
-  image: { reference: string; name: string; definition: Digest | null },
+  image: WorkdirRequest & { definition: Digest | null },
 ): Promise<ImageRecord> {
+  const { id, workdir } = await workdirImage(engine, image);
+  await engine.call("name an image", (docker) => docker.getImage(id).tag({ repo: `polygym/${image.name}` }));
   const known = new Map(
     (await listRecords(options.home)).flatMap(({ layers }) => layers).map(({ path, bytes }) => [path, bytes]),
   );
-  return await pinEngineImage(engine, { ...image, known, engineOnly: options.engineOnly ?? false });
+  return await pinEngineImage(engine, {
+    ...image,
+    reference: id,
+    workdir,
+    known,
+    engineOnly: options.engineOnly ?? false,
+  });
 }
 
 /** Records what was made, once a sandbox opens over it, and lets go of what it replaces. */

@@ -26,6 +26,8 @@ export interface PinRequest {
   readonly reference: string;
   readonly name: string;
   readonly definition: Digest | null;
+  /** Another name of the workspace in it; null: none. */
+  readonly workdir: string | null;
   /** What is known of layers that other images have, by path. */
   readonly known: ReadonlyMap<string, number>;
   /** True: an image whose layers cannot be mounted here is recorded without them, for the docker tier. */
@@ -37,7 +39,7 @@ export interface PinRequest {
  * started: while it is there, the engine cannot remove the layers. Only for overlay storage on this machine.
  */
 export async function pinEngineImage(engine: Engine, request: PinRequest): Promise<ImageRecord> {
-  const { reference, name, definition } = request;
+  const { reference, name, definition, workdir } = request;
   const found = Inspected.parse(
     await engine.call(`look for image ${reference}`, (docker) => docker.getImage(reference).inspect()),
   );
@@ -48,7 +50,7 @@ export async function pinEngineImage(engine: Engine, request: PinRequest): Promi
   );
   const env = (found.Config.Env ?? []).find((entry) => entry.startsWith("PATH="))?.slice("PATH=".length);
   const head = { name, digest: found.Id, definition, createdAt: Date.now(), source: "engine" } as const;
-  return { ...head, layers, path: env ?? SYSTEM_PATH, runtimes: {}, pin };
+  return { ...head, layers, path: env ?? SYSTEM_PATH, workdir, runtimes: {}, pin };
 }
 
 async function mountable(found: z.infer<typeof Inspected>, request: PinRequest): Promise<string[]> {

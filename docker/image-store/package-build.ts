@@ -41,7 +41,7 @@ export async function buildFromPackages(context: BuildContext, plan: LayerPlan):
     if (!(await there(target))) await rename(part, target);
     const own = { path: join(target, "rootfs"), bytes: await folderBytes(join(target, "rootfs")) };
     const made = { name: source.name, digest, definition, createdAt: Date.now(), source: "packages" } as const;
-    return { ...made, layers: [own, ...below], path: SYSTEM_PATH, runtimes: {}, pin: null };
+    return { ...made, layers: [own, ...below], path: SYSTEM_PATH, workdir: null, runtimes: {}, pin: null };
   } finally {
     await rm(part, { recursive: true, force: true });
   }

@@ -19,6 +19,8 @@ export const ImageRecord = z.object({
   /** Its layers, topmost first; none when only the engine can open it. */
   layers: z.array(z.object({ path: z.string().startsWith("/"), bytes: z.int() })),
   path: z.string(),
+  /** Another name of the workspace in it, a link. */
+  workdir: z.string().nullable().default(null),
   runtimes: z.record(z.string(), z.object({ path: z.string(), version: z.string() })),
   /** A container of the engine that was made and never started: it keeps the layers from being removed. */
   pin: z.string().nullable(),
@@ -91,7 +93,7 @@ export async function usedAt(home: string, record: ImageRecord): Promise<number>
 
 export async function definitionOf(home: string, record: ImageRecord): Promise<ImageDefinition> {
   return {
-    info: { image: record.name, digest: record.digest, runtimes: record.runtimes },
+    info: { image: record.name, digest: record.digest, workdir: record.workdir, runtimes: record.runtimes },
     skeleton: await imageSkeleton(home),
     mounts: [{ target: "", lowers: record.layers.map(({ path }) => path), masks: [] }],
     path: record.path,

@@ -36,6 +36,8 @@ export interface WantedImage {
   readonly definition: Digest | null;
   /** A task's own Dockerfile and what lies beside it. */
   readonly context: Task["context"];
+  /** What its task says of the working folder. */
+  readonly workdir: Task["workdir"];
 }
 
 /** The images of one machine, as the workers on it see them. Opened by each of them; one at a time builds or collects. */
@@ -63,8 +65,8 @@ export class ImageStore {
   }
 
   /** What this task's sandboxes are made of. */
-  wanted({ image: name, context }: Pick<Task, "image" | "context">): WantedImage {
-    return { name, context, definition: context?.digest ?? this.#own.get(name) ?? null };
+  wanted({ image: name, context, workdir }: Pick<Task, "image" | "context" | "workdir">): WantedImage {
+    return { name, context, workdir, definition: context?.digest ?? this.#own.get(name) ?? null };
   }
 
   /** True when there is nothing to build. */
@@ -85,7 +87,7 @@ export class ImageStore {
     wanted: WantedImage,
     how: Omit<BuildContext, "home" | "name"> & { rebuild: boolean },
   ): Promise<ImageRecord> {
-    const { name, context, definition } = wanted;
+    const { name, context, workdir, definition } = wanted;
     const builders = await this.builders();
     const engineOnly = this.#options.tier === "docker";
     const options = { ...how, home: this.#options.home, name, engineOnly };
@@ -94,7 +96,7 @@ export class ImageStore {
       const why = `image ${name} is made from the task's Dockerfile, and no container engine answers at ${this.#engine.address}`;
       if (!builders.includes("engine"))
         throw new GymError("image_failed", `${why}: start one, or set POLYGYM_DOCKER_HOST`);
-      return await buildDockerfile({ ...options, engine: this.#engine, files: context.files, definition });
+      return await buildDockerfile({ ...options, engine: this.#engine, files: context.files, definition, workdir });
     }
     const byEngine = engineOnly || !builders.includes("packages");
     if (byEngine && !builders.includes("engine"))

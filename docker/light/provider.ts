@@ -40,6 +40,7 @@ import {
   setBaseEnv,
   startSandbox,
 } from "./start.ts";
+import { withWorkdir } from "./workdir.ts";
 
 const run = promisify(execFile);
 /** Sandboxes that are made at once. The host makes one after the other; its children and this process work beside it. */
@@ -107,7 +108,10 @@ export class LightProvider implements SandboxProvider {
     const entries = Object.entries(env).map(([name, value]) => `${name}=${value}`);
     const kind = this.#kind(request);
     const warm = await this.#pool.take(kind, (one) => setBaseEnv(one, entries));
-    return this.#hand(warm ? { ...warm, opening: { queuedMs: 0, startMs: 0 } } : await kind.start(entries), request);
+    const started = warm ? { ...warm, opening: { queuedMs: 0, startMs: 0 } } : await kind.start(entries);
+    const sandbox = this.#hand(started, request);
+    const { from, workdir } = request;
+    return from || !workdir || workdir === image.info.workdir ? sandbox : await withWorkdir(sandbox, workdir);
   }
 
   async fork(snapshot: Snapshot, n: number, request: Omit<OpenRequest, "from" | "image">): Promise<Sandbox[]> {

@@ -73,6 +73,7 @@ test("reads every part of a task folder", async () => {
     language: "python",
     image: "host",
     context: null,
+    workdir: null,
     runtimes: ["python3"],
     setup: null,
     allowedProtected: [],

@@ -6,7 +6,7 @@ import * as z from "zod";
 import { GymError } from "../../core/errors.ts";
 import { type Digest, sha256 } from "../../core/ids.ts";
 import { taskImageName } from "../../core/images.ts";
-import type { SandboxLimits } from "../../core/sandbox.ts";
+import { type SandboxLimits, WORKSPACE } from "../../core/sandbox.ts";
 import {
   EGRESS,
   type FileTree,
@@ -16,6 +16,7 @@ import {
   TaskToml,
   type TaskVerifier,
 } from "../../core/task.ts";
+import { otherName, workdirMisfit } from "../../core/workdir.ts";
 import { readTree, requireSafePath, requireText, subtree, taskInvalid, treeDigest } from "./folder-tree.ts";
 
 /**
@@ -45,7 +46,8 @@ export async function readTaskFolder(dir: string): Promise<Task> {
   const { name: id, description, keywords } = toml.task;
   const environment = subtree(tree, "environment");
   const isOwn = toml.polygym.image === undefined && environment.has("Dockerfile");
-  const context = isOwn ? { files: environment, digest: contextDigest(environment) } : null;
+  const workdir = workdirOf(toml, join(dir, "task.toml"));
+  const context = isOwn ? { files: environment, digest: contextDigest(environment, workdir) } : null;
   const allowedHosts = allowedHostsOf(toml, join(dir, "task.toml"));
   return {
     id,
@@ -60,6 +62,7 @@ export async function readTaskFolder(dir: string): Promise<Task> {
     language: toml.polygym.language,
     image: toml.polygym.image ?? (context === null ? "host" : taskImageName(context.digest)),
     context,
+    workdir,
     runtimes: [...toml.polygym.runtimes, ...(allowedHosts.length > 0 ? [EGRESS] : [])],
     instruction,
     files: context === null ? environment : new Map(),
@@ -75,9 +78,10 @@ export async function readTaskFolder(dir: string): Promise<Task> {
   };
 }
 
-/** Of what a Dockerfile is built from: names, contents and which files can be run. */
-function contextDigest(files: FileTree): Digest {
-  return sha256([...files].map(([path, { data, mode }]) => `${path}\0${mode & 0o111}\0${sha256(data)}\n`).join(""));
+/** Of what a Dockerfile's image is made from: the working folder; names, contents and which files can be run. */
+function contextDigest(files: FileTree, workdir: string | null): Digest {
+  const lines = [...files].map(([path, { data, mode }]) => `${path}\0${mode & 0o111}\0${sha256(data)}\n`);
+  return sha256([`${workdir ?? ""}\n`, ...lines].join(""));
 }
 
 /** The text of a `task.toml`. */
@@ -173,6 +177,12 @@ function stripCanary(text: string): string {
 
 function titleOf(instruction: string): string | null {
   return /^#\s+(\S.*)$/m.exec(instruction)?.[1]?.trim() ?? null;
+}
+
+function workdirOf({ environment: { workdir } }: TaskToml, where: string): string | null {
+  const misfit = workdirMisfit(workdir ?? "");
+  if (misfit !== null) throw taskInvalid(where, `environment.workdir: ${misfit}`);
+  return workdir === undefined ? null : (otherName(workdir) ?? WORKSPACE);
 }
 
 function allowedHostsOf({ environment }: TaskToml, where: string): readonly string[] {

@@ -61,6 +61,7 @@ async function homeWith(names: readonly string[]): Promise<string> {
       source: "packages",
       layers: [{ path, bytes: GIB }],
       path: "/bin",
+      workdir: null,
       runtimes: {},
       pin: null,
     };
@@ -156,7 +157,7 @@ await withEngine("images of an engine", (address) => {
     await using provider = await openProvider({ tier: "light", home });
     expect(await codeOf(provider.open({ image: "task-late", owner: "test" }))).toBe("sandbox_unavailable");
     const own = files({ Dockerfile: "FROM scratch\nCOPY a.txt /workspace/a.txt\n", "a.txt": "late" });
-    const build = { ...context("task-late"), engine, files: own, definition };
+    const build = { ...context("task-late"), engine, files: own, definition, workdir: null };
     const record = await buildDockerfile(build);
     await using sandbox = await provider.open({ image: "task-late", owner: "test" });
     const read = await sandbox.read("a.txt");

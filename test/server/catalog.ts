@@ -31,6 +31,7 @@ function task(name: string, split: Split, options: { runtimes?: string[]; verifi
     language: "python",
     image: "host",
     context: null,
+    workdir: null,
     runtimes: options.runtimes ?? [],
     instruction: "write 42 into a.txt",
     files: new Map([["a.txt", file("0\n")]]),

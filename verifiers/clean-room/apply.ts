@@ -1,7 +1,7 @@
 import { GymError } from "../../core/errors.ts";
 import type { FileResult, Sandbox } from "../../core/sandbox.ts";
 import { WORKSPACE } from "../../core/sandbox.ts";
-import type { FileTree, ScriptedChange, Task } from "../../core/task.ts";
+import { type FileTree, hasPlainBase, type ScriptedChange, type Task } from "../../core/task.ts";
 import type { ApplyPlan } from "./path-policy.ts";
 import { SubjectFault } from "./subject-fault.ts";
 import type { TarItem } from "./tar-reader.ts";
@@ -23,7 +23,7 @@ done`;
 /** Puts a planned submission on a fresh base. Links come last, so that nothing is written through one. */
 export async function applyPlan(
   sandbox: Sandbox,
-  { plan, task, root }: { plan: ApplyPlan; task: Pick<Task, "files" | "setup">; root: string },
+  { plan, task, root }: { plan: ApplyPlan; task: BaseParts; root: string },
 ): Promise<void> {
   for (const path of plan.deleted)
     accept(await sandbox.remove(`${root}/${path}`), path, ["not_found", "not_a_directory"]);
@@ -76,11 +76,14 @@ export async function applyGold(sandbox: Sandbox, gold: ScriptedChange): Promise
     throw new GymError("verifier_failed", `gold: its script ended with ${run.signal ?? run.exitCode}`);
 }
 
-/** True when the base may hold something else at this path: a folder, or whatever its setup made. */
-function mustGiveWay(item: TarItem, { files, setup }: Pick<Task, "files" | "setup">): boolean {
+type BaseParts = Pick<Task, "files" | "setup" | "context" | "workdir">;
+
+/** True when the base may hold something else at this path: a folder, or whatever its setup made and its image has. */
+function mustGiveWay(item: TarItem, task: BaseParts): boolean {
+  const { files } = task;
   if (item.type === "directory") return files.has(item.path);
   return (
-    item.type === "symlink" || setup !== null || [...files.keys()].some((path) => path.startsWith(`${item.path}/`))
+    item.type === "symlink" || !hasPlainBase(task) || [...files.keys()].some((path) => path.startsWith(`${item.path}/`))
   );
 }
 

@@ -14,6 +14,8 @@ export interface JudgeRequest {
   readonly task: Task;
   /** The task's base, as the episode had it. */
   readonly base: Snapshot;
+  /** Another name of the workspace in the base. (Default: none) */
+  readonly alias?: string | null;
   readonly submission: Submission;
   readonly verifier: Verifier;
   readonly seed: number;
@@ -35,7 +37,7 @@ export async function judgeSubmission(request: JudgeRequest): Promise<Judgement>
   const entry = task.verifiers.find(({ id }) => id === verifier.id);
   const mismatch = entry === undefined ? `${task.id} has no ${verifier.id}` : verifier.mismatch(task);
   if (entry === undefined || mismatch !== null) throw new GymError("verifier_failed", mismatch ?? "");
-  const plan = planSubmission(submission, task);
+  const plan = planSubmission(submission, task, request.alias);
   const wall = new AbortController();
   const signal = AbortSignal.any([request.signal, wall.signal]);
   const image = await provider.image(task.image);

@@ -4,6 +4,7 @@ import { sha256 } from "../../core/ids.ts";
 import type { Submission } from "../../core/sandbox.ts";
 import type { Task } from "../../core/task.ts";
 import type { Flag } from "../../core/verifier.ts";
+import { isWithin } from "../../core/workdir.ts";
 import { protectionOf } from "./protected-names.ts";
 import { readTar, type TarItem } from "./tar-reader.ts";
 
@@ -20,17 +21,21 @@ const MAX_FLAGS_PER_NAME = 20;
 /**
  * The path policy (P2) and the protection of names that tools obey (P3), as data: nothing is opened, nothing is written.
  * What may not be applied is left out and flagged, so that the base's own files stay. An archive that does not agree with
- * its manifest is our failure.
+ * its manifest is our failure. `alias`: the other name that the base has for the submission's root, a link. (Default: none)
  */
-export function planSubmission(submission: Submission, task: Pick<Task, "files" | "allowedProtected">): ApplyPlan {
+export function planSubmission(
+  submission: Submission,
+  task: Pick<Task, "files" | "allowedProtected">,
+  alias: string | null = null,
+): ApplyPlan {
   const content = readTar(submission.tar);
   checkManifest(submission, content.items);
   const { files, allowedProtected } = task;
   const guarded = [...files.keys()].filter((path) => protectionOf(path, allowedProtected) === "protected");
-  const base: Base = { files, allowedProtected, guarded };
+  const base: Base = { files, allowedProtected, guarded, root: submission.root, alias };
   const flags = new FlagList();
   for (const { path, reason } of content.refused) flags.add("refused_entry", `${path}: ${reason}`);
-  const items = admitted(content.items, submission.root, base, flags);
+  const items = admitted(content.items, base, flags);
   const deleted = submission.manifest.filter((entry) => entry.type === "deleted").map(({ path }) => path);
   flagCollisions(items, base, flags);
   return { items, deleted: deleted.flatMap((path) => admittedDeletion(path, base, flags)), flags: flags.list };
@@ -61,23 +66,25 @@ interface Base {
   readonly allowedProtected: readonly string[];
   /** Its files that an attempt may not change. */
   readonly guarded: readonly string[];
+  readonly root: string;
+  readonly alias: string | null;
 }
 
-function admitted(items: readonly TarItem[], root: string, base: Base, flags: FlagList): TarItem[] {
+function admitted(items: readonly TarItem[], base: Base, flags: FlagList): TarItem[] {
   const seen = new Set<string>();
   return items.filter((item) => {
-    const refusal = refusalOf(item, root, seen, base);
+    const refusal = refusalOf(item, seen, base);
     seen.add(item.path);
     if (refusal !== null && refusal !== "leftover") flags.add(refusal, item.path);
     return refusal === null;
   });
 }
 
-function refusalOf(item: TarItem, root: string, seen: ReadonlySet<string>, base: Base): string | null {
+function refusalOf(item: TarItem, seen: ReadonlySet<string>, base: Base): string | null {
   if (!isContained(item.path)) return "path_escape";
   if (seen.has(item.path)) return "duplicate_path";
   if (item.type !== "symlink" && (item.mode & 0o7000) !== 0 && item.type === "file") return "special_mode";
-  if (item.type === "symlink" && !linkStaysInside(item, root)) return "symlink_escape";
+  if (item.type === "symlink" && !linkStaysInside(item, base)) return "symlink_escape";
   const protection = protectionOf(item.path, base.allowedProtected);
   if (protection === "leftover") return "leftover";
   if (item.type === "directory") return null;
@@ -93,9 +100,11 @@ export function isContained(path: string): boolean {
   );
 }
 
-function linkStaysInside(link: Extract<TarItem, { type: "symlink" }>, root: string): boolean {
-  const target = posix.resolve(root, posix.dirname(link.path), link.target);
-  return !link.target.includes("\0") && (target === root || target.startsWith(`${root}/`));
+function linkStaysInside({ path, target }: Extract<TarItem, { type: "symlink" }>, { root, alias }: Base): boolean {
+  if (target.includes("\0")) return false;
+  // Behind a link `..` leads elsewhere than it reads.
+  if (alias !== null && isWithin(alias, target)) return !target.split("/").includes("..");
+  return isWithin(root, posix.resolve(root, posix.dirname(path), target));
 }
 
 /** The base's protected files below a folder: deleting or replacing the folder would take them away. */

@@ -1,7 +1,7 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { expect, test } from "vitest";
 import type { ServerMail, StepObserved, StepRefusal } from "../../core/mail.ts";
-import { findFramework } from "../../environments/catalog.ts";
+import { findFramework, taskView } from "../../environments/catalog.ts";
 import { SAMPLE_BODY, sampleRecord } from "../../test/contract/store-samples.ts";
 import { taskOf } from "../../test/judging.ts";
 import { openWorkerParts } from "../../test/worker-parts.ts";
@@ -43,8 +43,8 @@ test("an answer that its log has is the last word on its number: the next step i
   if (framework === undefined) throw new Error("the framework is gone");
   const sandbox = await deps.provider.open({ image: "host", owner: "test" });
   const meter = newMeter();
-  const session = await openFramework(framework, record, TASK, meteredSandbox(sandbox, meter), null);
-  const lease = { snapshot: await (await deps.provider.open({ image: "host", owner: "base" })).freeze() };
+  const session = await openFramework(framework, record, taskView(TASK), meteredSandbox(sandbox, meter), null);
+  const lease = { alias: null, snapshot: await (await deps.provider.open({ image: "host", owner: "base" })).freeze() };
   const actor = new EpisodeActor({
     ...{
       deps,

@@ -4,6 +4,7 @@ import type { ReplayDifference } from "../../core/events.ts";
 import type { Digest } from "../../core/ids.ts";
 import type { Sandbox } from "../../core/sandbox.ts";
 import type { Task } from "../../core/task.ts";
+import { taskView } from "../../environments/task-view.ts";
 import { steadyNow } from "../../platform/clock.ts";
 import type { BaseLease } from "../bases.ts";
 import type { WorkerDeps } from "../deps.ts";
@@ -82,7 +83,8 @@ async function openSession(
     if (history.saved !== null) await restoreWorkspace(deps, sandbox, history.saved.snapshot);
     const meter = newMeter();
     const metered = meteredSandbox(sandbox, meter);
-    const session = await openFramework(framework, record, task, metered, history.saved?.frameworkState ?? null);
+    const shown = taskView(task, lease.alias);
+    const session = await openFramework(framework, record, shown, metered, history.saved?.frameworkState ?? null);
     const saved = new LastSaved(history.saved?.snapshot ?? null);
     return { deps, record, task, framework, journal, lease, sandbox, session, meter, saved, view: new WorkspaceView() };
   } catch (error) {

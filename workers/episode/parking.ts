@@ -4,6 +4,7 @@ import type { Digest } from "../../core/ids.ts";
 import type { Json } from "../../core/json.ts";
 import type { ObservationInfo } from "../../core/messages.ts";
 import type { FreezeOptions, Sandbox, Snapshot } from "../../core/sandbox.ts";
+import { taskView } from "../../environments/task-view.ts";
 
 import { notifyState } from "./ending.ts";
 import { meteredSandbox } from "./meter.ts";
@@ -78,7 +79,8 @@ async function savedOrNull(parts: ActorParts, frozen: Snapshot): Promise<SavedWo
 
 /** `frozen` may be released afterwards: the sandbox keeps what it stands on. */
 export async function reopen(parts: ActorParts, frozen: Snapshot, state: Json): Promise<Reopened> {
-  const { record, task, framework, meter } = parts;
+  const { record, framework, meter } = parts;
+  const task = taskView(parts.task, parts.lease.alias);
   const sandbox = await openEpisodeSandbox(parts, frozen);
   try {
     const session = await openFramework(framework, record, task, meteredSandbox(sandbox, meter), state);

@@ -1,12 +1,11 @@
 import { frameworkProfile } from "../../core/catalog.ts";
 import type { EpisodeRecord } from "../../core/episode.ts";
 import { GymError } from "../../core/errors.ts";
-import type { Framework, FrameworkSession } from "../../core/framework.ts";
+import type { Framework, FrameworkSession, TaskView } from "../../core/framework.ts";
 import type { Json } from "../../core/json.ts";
 import type { ObservationInfo } from "../../core/messages.ts";
 import type { Sandbox } from "../../core/sandbox.ts";
 import type { Task } from "../../core/task.ts";
-import { taskView } from "../../environments/task-view.ts";
 import type { BaseLease } from "../bases.ts";
 import type { WorkerDeps } from "../deps.ts";
 import type { Journal } from "./journal.ts";
@@ -39,12 +38,12 @@ export interface ActorParts {
 export const openFramework = (
   framework: Framework,
   record: EpisodeRecord,
-  task: Task,
+  task: TaskView,
   sandbox: Sandbox,
   resume: Json | null,
 ) =>
   framework.open({
-    task: taskView(task),
+    task,
     sandbox,
     limits: { toolMs: record.limits.tool_s * 1000, observationChars: record.limits.observation_chars },
     config: record.environment.framework_config,

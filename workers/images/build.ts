@@ -82,7 +82,7 @@ function describe(error: unknown, log: BuildLog): string {
 
 async function wantedBy(deps: WorkerDeps, job: Extract<BuildJob, { kind: "build" }>): Promise<WantedImage> {
   const { store } = deps.images;
-  if (job.task === null) return store.wanted({ image: job.image, context: null });
+  if (job.task === null) return store.wanted({ image: job.image, context: null, workdir: null });
   const task = await pinnedTask(deps.tasks, job.task.id, job.task.version);
   if (task.image !== job.image)
     throw new GymError("image_failed", `${task.id} needs image ${task.image}, not ${job.image}`);

@@ -1,5 +1,5 @@
 import { type EditBlock, replaceLines, similarLines } from "../primitives/search-replace.ts";
-import { pathInside } from "../primitives/workspace-path.ts";
+import { type PathRoot, pathInside } from "../primitives/workspace-path.ts";
 
 /** What blocks do to files, and how a failure is told (fixed strings: Aider, Apache-2.0; see NOTICE). Pure. */
 
@@ -25,8 +25,8 @@ export type Applied =
   | { readonly status: "outside"; readonly block: EditBlock };
 
 /** Applies one block to `files`; when its own file does not match, those of `chat` are tried. */
-export function applyBlock(files: ChatFiles, block: EditBlock, workspace: string, chat: readonly string[]): Applied {
-  const named = pathInside(workspace, block.path);
+export function applyBlock(files: ChatFiles, block: EditBlock, root: PathRoot, chat: readonly string[]): Applied {
+  const named = pathInside(root, block.path);
   if (named === null) return { status: "outside", block };
   for (const path of new Set([named, ...chat])) {
     const file = path === named && !files.has(path) && block.search.trim() === "" ? openText("") : files.get(path);
@@ -47,18 +47,18 @@ export interface Failures {
   readonly failed: readonly Exclude<Applied, { status: "applied" }>[];
   readonly passed: number;
   readonly files: ChatFiles;
-  readonly workspace: string;
+  readonly root: PathRoot;
 }
 
 const blocksWord = (count: number): string => (count === 1 ? "block" : "blocks");
 
 /** The answer to a reply of which some blocks did not apply; the others are in the files. */
-export function failureText({ failed, passed, files, workspace }: Failures): string {
+export function failureText({ failed, passed, files, root }: Failures): string {
   const parts = failed.map((failure) => {
     const { block } = failure;
     if (failure.status === "outside")
-      return `## ${block.path} is not below ${workspace}: nothing there can be edited.\n`;
-    return matchFailure(block, files.get(pathInside(workspace, block.path) ?? "")?.text ?? "");
+      return `## ${block.path} is not below ${root.workspace}: nothing there can be edited.\n`;
+    return matchFailure(block, files.get(pathInside(root, block.path) ?? "")?.text ?? "");
   });
   const rest =
     passed === 0

@@ -55,7 +55,7 @@ const rawOf = (files: ChatFiles, path: string): string | null => {
 function applyReply(reply: string, files: ChatFiles, task: TaskView): string[] | null {
   const parsed = parseReply(reply, [...task.files.keys()]);
   if (!parsed.ok) return null;
-  const results = parsed.blocks.map((block) => applyBlock(files, block, task.workspace, []));
+  const results = parsed.blocks.map((block) => applyBlock(files, block, task, []));
   const paths = results.flatMap((result) => (result.status === "applied" ? [result.path] : []));
   return paths.length === results.length && paths.length > 0 ? paths : null;
 }

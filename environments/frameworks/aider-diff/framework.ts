@@ -92,7 +92,7 @@ class AiderSession implements FrameworkSession {
 
   async #edit(blocks: readonly EditBlock[], signal: AbortSignal): Promise<Turn> {
     const { task, limits } = this.#context;
-    const named = blocks.flatMap((block) => pathInside(task.workspace, block.path) ?? []);
+    const named = blocks.flatMap((block) => pathInside(task, block.path) ?? []);
     let outcome = await this.#apply(blocks, named, [], signal);
     if (outcome.results.some((result) => result.status === "no_match"))
       outcome = await this.#apply(blocks, named, this.#state.chat, signal);
@@ -102,7 +102,7 @@ class AiderSession implements FrameworkSession {
     if (failed.length === 0 && unwritten === "")
       return { messages: [user(applied(results))], mode: "append", end: "submitted" };
     const passed = results.length - failed.length;
-    const text = failed.length === 0 ? "" : failureText({ failed, passed, files, workspace: task.workspace });
+    const text = failed.length === 0 ? "" : failureText({ failed, passed, files, root: task });
     return this.#reflect(
       clipHead([unwritten, text].filter((part) => part !== "").join("\n"), limits.observationChars).text,
     );
@@ -123,7 +123,7 @@ class AiderSession implements FrameworkSession {
     }
     const results: Applied[] = [];
     for (const block of blocks) {
-      results.push(applyBlock(files, block, this.#context.task.workspace, fallback));
+      results.push(applyBlock(files, block, this.#context.task, fallback));
       await new Promise(setImmediate); // others get their turn between searches
     }
     return { results, files };

@@ -1,4 +1,5 @@
 import type { TaskView } from "../../../core/framework.ts";
+import { workspaceName } from "../primitives/workspace-path.ts";
 
 export const systemPrompt = `You are a careful software developer. You change files by writing *SEARCH/REPLACE blocks* into your reply; you have no tools and cannot run anything.
 
@@ -43,7 +44,7 @@ export function requestPrompt(task: TaskView, chat: Chat): string {
       ? ""
       : `\nThere are more files. Name those that you need to see, without any block, and they are added:\n${chat.others.join("\n")}\n`;
   return `${shown}${others}
-All paths are relative to ${task.workspace}, the folder whose files are your result.
+All paths are relative to ${workspaceName(task)}, the folder whose files are your result.
 
 ${task.instruction.trimEnd()}
 

@@ -1,5 +1,6 @@
 import type { TaskView } from "../../../core/framework.ts";
 import type { ToolSchema } from "../../../core/messages.ts";
+import { workspaceName } from "../primitives/workspace-path.ts";
 
 export const BASH = "bash";
 export const EDITOR = "str_replace_based_edit_tool";
@@ -57,4 +58,4 @@ export const systemPrompt = (workspace: string): string =>
 
 export const taskPrompt = (task: TaskView): string => `${task.instruction.trimEnd()}
 
-The files are in ${task.workspace}; what this folder holds at the end is your result. Look at it with the tools, change it, and check your work by running it. When you are done, reply with a short summary and no tool call: that ends the work.`;
+The files are in ${workspaceName(task)}; what this folder holds at the end is your result. Look at it with the tools, change it, and check your work by running it. When you are done, reply with a short summary and no tool call: that ends the work.`;

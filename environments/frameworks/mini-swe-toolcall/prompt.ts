@@ -1,5 +1,6 @@
 import type { TaskView } from "../../../core/framework.ts";
 import type { ToolSchema } from "../../../core/messages.ts";
+import { workspaceName } from "../primitives/workspace-path.ts";
 
 export const SENTINEL = "COMPLETE_TASK_AND_SUBMIT_FINAL_OUTPUT";
 
@@ -25,7 +26,7 @@ export const taskPrompt = (task: TaskView): string => `<task>
 ${task.instruction.trimEnd()}
 </task>
 
-The files are in ${task.workspace}. Change them there so that the task is solved; only what this folder holds at the end counts.
+The files are in ${workspaceName(task)}. Change them there so that the task is solved; only what this folder holds at the end counts.
 
 How to work:
 - In every reply say briefly what you think (THOUGHT), then call the tool \`bash\` at least once. Several calls in one reply run one after the other.

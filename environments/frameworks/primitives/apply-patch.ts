@@ -1,7 +1,7 @@
 import { type Sandbox, WORKSPACE } from "../../../core/sandbox.ts";
 import { decodeStrict } from "./clip.ts";
 import { applyHunks, type FilePatch, parseUnifiedDiff } from "./unified-diff.ts";
-import { absolutePath, pathInside } from "./workspace-path.ts";
+import { absolutePath, type PathRoot, pathInside } from "./workspace-path.ts";
 
 export interface PatchedFile {
   readonly path: string;
@@ -45,14 +45,15 @@ interface Staged {
 
 /**
  * Applies a unified diff (plain or git's) to the files below `root`: all of it, or, when any part does not fit, nothing.
- * Only a write that the sandbox refuses midway leaves a part of it. (Default root: /workspace)
+ * Only a write that the sandbox refuses midway leaves a part of it. (Default root: /workspace; default alias of it: none)
  */
 export async function applyUnifiedDiff(
   sandbox: Sandbox,
   diff: string,
-  options: { root?: string } = {},
+  options: { root?: string; alias?: string | null } = {},
 ): Promise<PatchResult> {
-  const root = options.root ?? WORKSPACE;
+  const { root: workspace = WORKSPACE, alias = null } = options;
+  const root = { workspace, alias };
   const parsed = parseUnifiedDiff(diff);
   if (!parsed.ok) return failure(parsed.reason, null, `line ${parsed.line}: ${parsed.message}`);
   const staged = new Map<string, Staged>();
@@ -62,12 +63,12 @@ export async function applyUnifiedDiff(
     if ("ok" in result) return result;
     done.push(result);
   }
-  return (await writeStaged(sandbox, root, staged)) ?? { ok: true, files: done };
+  return (await writeStaged(sandbox, workspace, staged)) ?? { ok: true, files: done };
 }
 
 interface StageRequest {
   readonly file: FilePatch;
-  readonly root: string;
+  readonly root: PathRoot;
   readonly staged: Map<string, Staged>;
 }
 
@@ -75,8 +76,8 @@ async function stage(sandbox: Sandbox, { file, root, staged }: StageRequest): Pr
   const from = file.from === null ? null : pathInside(root, file.from);
   const to = file.to === null ? null : pathInside(root, file.to);
   if ((file.from !== null && from === null) || (file.to !== null && to === null))
-    return failure("outside", file.to ?? file.from, `${file.to ?? file.from} is not below ${root}`);
-  const read = async (path: string) => staged.get(path) ?? (await readFile(sandbox, root, path));
+    return failure("outside", file.to ?? file.from, `${file.to ?? file.from} is not below ${root.workspace}`);
+  const read = async (path: string) => staged.get(path) ?? (await readFile(sandbox, root.workspace, path));
   const old = from === null ? { text: "", mode: null } : await read(from);
   if ("ok" in old) return old;
   if (old.text === null) return failure("missing", from, `${from} is to be changed, but it is not there`);
