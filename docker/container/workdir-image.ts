@@ -1,3 +1,4 @@
+import { randomBytes } from "node:crypto";
 import { Readable } from "node:stream";
 import type Docker from "dockerode";
 import { extract, type Header, type Pack, pack } from "tar-stream";
@@ -19,6 +20,9 @@ export const WORKDIR_LABEL = "polygym.workdir";
 const REPO = "polygym/workdir";
 /** Changes when the way of making them does. */
 const METHOD = 1;
+const CONTAINERS = "polygym-workdir-";
+/** A container that is older than any making of an image. */
+const LEFT_S = 3600;
 /** For a checkout of gibibytes, from a slow disk. */
 const COPY_MS = 10 * 60_000;
 /** As Go writes the mode of a link and of a folder. */
@@ -51,6 +55,16 @@ export interface WorkdirImage {
   readonly id: Digest;
   /** The other name of the workspace; null: none. */
   readonly workdir: string | null;
+}
+
+interface Made extends AsyncDisposable {
+  readonly container: Docker.Container;
+}
+
+interface Move {
+  readonly folder: string;
+  /** Where the image's files are that belong there; null: nowhere. */
+  readonly from: string | null;
 }
 
 /** The image itself where nothing is to be done, else one made of it, once. */
@@ -90,35 +104,43 @@ class WorkdirMaking {
       throw error;
     });
     if (known !== null) return { id: known.Id, workdir: otherName(known.Config.WorkingDir) };
-    const container = await this.#container(tag);
-    try {
-      const folder = wanted === null ? null : await this.#link(container, wanted, own);
-      const changes = [
-        `WORKDIR ${folder ?? WORKSPACE}`,
-        ...(folder === null ? [] : [`LABEL ${WORKDIR_LABEL}=${folder}`]),
-      ];
-      const options = { repo: REPO, tag, changes: changes.join("\n") };
-      await this.#engine.call("make an image with a working folder", () => container.commit(options), COPY_MS);
-      return { id: (await inspect(this.#engine, `${REPO}:${tag}`)).Id, workdir: folder };
-    } finally {
-      await this.#engine.call("remove a container", () => container.remove({ force: true, v: true }));
-    }
+    await this.#sweep();
+    await using source = await this.#made();
+    const move = wanted === null ? null : await this.#planned(source, wanted, own);
+    await using target = await this.#made();
+    if (move !== null) await this.#put(source, target, move);
+    const label = move === null ? [] : [`LABEL ${WORKDIR_LABEL}=${move.folder}`];
+    const changes = [`WORKDIR ${move?.folder ?? WORKSPACE}`, ...label];
+    const commit = (): Promise<unknown> => target.container.commit({ repo: REPO, tag, changes });
+    await this.#engine.call("make an image with a working folder", commit, COPY_MS);
+    return { id: (await inspect(this.#engine, `${REPO}:${tag}`)).Id, workdir: move?.folder ?? null };
   }
 
-  /** Made, never started. One that a killed process left is removed first; its labels would become the image's, so it has none. */
-  async #container(tag: string): Promise<Docker.Container> {
-    const name = `polygym-workdir-${tag}`;
-    await this.#engine
-      .call("remove a container", (docker) => docker.getContainer(name).remove({ force: true, v: true }))
-      .catch((error: unknown) => {
-        if (statusOf(error) !== 404) throw error;
-      });
-    const options = { name, Image: this.#found.Id, Entrypoint: ["/polygym-workdir"], Cmd: [], NetworkDisabled: true };
-    return await this.#engine.call("make a container", (docker) => docker.createContainer(options));
+  /** A container that is made and never started, removed at the end. Without labels: they would become the image's. */
+  async #made(): Promise<Made> {
+    const options = { Image: this.#found.Id, Entrypoint: ["/polygym-workdir"], Cmd: [], NetworkDisabled: true };
+    const name = `${CONTAINERS}${randomBytes(9).toString("hex")}`;
+    const container = await this.#engine.call("make a container", (docker) =>
+      docker.createContainer({ ...options, name }),
+    );
+    const remove = (): Promise<void> =>
+      this.#engine.call("remove a container", () => container.remove({ force: true, v: true }));
+    return { container, [Symbol.asyncDispose]: remove };
   }
 
-  /** Moves what is in the folder and makes it a link. Null: the image says of itself that the workspace is another folder. */
-  async #link(container: Docker.Container, folder: string, own: boolean): Promise<string | null> {
+  /** Removes what killed processes left. */
+  async #sweep(): Promise<void> {
+    const filters = { name: [CONTAINERS] };
+    const found = await this.#engine.call("list containers", (docker) => docker.listContainers({ all: true, filters }));
+    for (const { Id, Created } of found)
+      if (Date.now() / 1000 - Created > LEFT_S)
+        await this.#engine
+          .call("remove a container", (docker) => docker.getContainer(Id).remove({ force: true, v: true }))
+          .catch(() => undefined); // another process was faster
+  }
+
+  /** Null: the image says of itself that the workspace is another folder. */
+  async #planned({ container }: Made, folder: string, own: boolean): Promise<Move | null> {
     const isFilled = await this.#hasEntries(container, WORKSPACE);
     const misfit = workdirMisfit(folder) ?? this.#misfit(folder);
     if (misfit !== null) {
@@ -126,34 +148,28 @@ class WorkdirMaking {
       throw this.#refusal(folder, misfit);
     }
     const place = await this.#placeOf(container, folder);
-    if (place?.linkTarget === WORKSPACE) return folder;
-    if (place !== null && (place.mode & (LINK | FOLDER)) === 0)
-      throw this.#refusal(folder, "it is a file in the image");
-    const from = place === null ? null : place.linkTarget || folder;
-    const isToMove = from !== null && (await this.#hasEntries(container, from));
-    if (isToMove && isFilled)
-      throw this.#refusal(
-        folder,
-        `the image has files both there and in ${WORKSPACE}: have them all in one of the two`,
-      );
-    await this.#put(container, async (archive) => {
-      archive.entry({ name: `${WORKSPACE.slice(1)}/`, type: "directory", mode: 0o755 });
-      if (isToMove) await this.#read(container, from, (stream) => moveEntries(stream, archive));
-      archive.entry({ name: folder.slice(1), type: "symlink", linkname: WORKSPACE });
-    });
-    return folder;
+    if (place === null || place.linkTarget === WORKSPACE) return { folder, from: null };
+    if ((place.mode & (LINK | FOLDER)) === 0) throw this.#refusal(folder, "it is a file in the image");
+    const from = place.linkTarget || folder;
+    if (!(await this.#hasEntries(container, from))) return { folder, from: null };
+    if (isFilled)
+      throw this.#refusal(folder, `the image has files both there and in ${WORKSPACE}: have all in one of the two`);
+    return { folder, from };
   }
 
-  /** A link takes the place of a folder. */
-  async #put(container: Docker.Container, fill: (archive: Pack) => Promise<void>): Promise<void> {
+  /** From one container into another: the engine reads none while it writes it. A link takes the place of a folder. */
+  async #put(source: Made, target: Made, { folder, from }: Move): Promise<void> {
     const archive = pack();
     const body = Readable.from(archive);
-    const putting = this.#engine.call(
-      "make a working folder",
-      () => container.putArchive(body, { path: "/" }),
-      COPY_MS,
-    );
-    const filling = fill(archive).then(() => archive.finalize());
+    const write = (): Promise<unknown> => target.container.putArchive(body, { path: "/" });
+    const putting = this.#engine.call("make a working folder", write, COPY_MS);
+    const fill = async (): Promise<void> => {
+      archive.entry({ name: `${WORKSPACE.slice(1)}/`, type: "directory", mode: 0o755 });
+      if (from !== null) await this.#read(source.container, from, (stream) => moveEntries(stream, archive));
+      archive.entry({ name: folder.slice(1), type: "symlink", linkname: WORKSPACE });
+      archive.finalize();
+    };
+    const filling = fill();
     try {
       await Promise.all([filling, putting]);
     } catch (error) {
@@ -220,7 +236,8 @@ async function hasEntries(stream: NodeJS.ReadableStream): Promise<boolean> {
     if (++count > 1) break;
     entry.resume();
   }
-  stream.unpipe(entries);
+  // Until its answer is read or cut off, the engine does nothing else with the container.
+  if (stream instanceof Readable) stream.destroy();
   return count > 1;
 }
 
@@ -242,20 +259,19 @@ async function moveEntries(stream: NodeJS.ReadableStream, archive: Pack): Promis
 }
 
 /** Null: it stays behind. */
-function moved(header: Header): Omit<Header, "uname" | "gname" | "devmajor" | "devminor"> | null {
+function moved(header: Header): Parameters<Pack["entry"]>[0] | null {
   const { type } = header;
   if (type !== "file" && type !== "directory" && type !== "symlink" && type !== "link") return null;
   const name = below(header.name);
-  if (name === null) return null;
-  const linkname = type === "link" ? below(header.linkname ?? "") : header.linkname;
-  if (linkname === null) return null;
+  const linkname = type === "link" ? below(header.linkname ?? "") : (header.linkname ?? "");
+  if (name === null || linkname === null) return null;
   const { mode, mtime, size, uid, gid } = header;
   return {
     name,
     type,
     ...{ mode, mtime, uid, gid },
     ...(type === "file" ? { size } : {}),
-    ...(linkname ? { linkname } : {}),
+    ...(linkname === "" ? {} : { linkname }),
   };
 }
 

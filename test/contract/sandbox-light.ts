@@ -18,6 +18,14 @@ const outOf = async (sandbox: Sandbox, script: string): Promise<string> =>
 const countOf = async (sandbox: Sandbox, name: string): Promise<number> =>
   Number(await outOf(sandbox, `cat /proc/[0-9]*/comm 2>/dev/null | grep -cx '${name}'`));
 
+behaviour("a working folder that is a file, or the machine's own, cannot be the workspace", async ({ provider }) => {
+  for (const workdir of ["/etc/passwd", "/usr/bin/env"])
+    expect([workdir, await codeOf(provider.open({ image: "host", workdir, owner: "contract" }))]).toEqual([
+      workdir,
+      "image_failed",
+    ]);
+});
+
 behaviour("names the signal that ended a command", async ({ sandbox }) => {
   const result = await bash(sandbox, "kill -SEGV $$");
   expect([result.exitCode, result.signal, result.timedOut]).toEqual([null, "SIGSEGV", false]);

@@ -536,6 +536,26 @@ behaviour("refuses a snapshot that was released", async ({ provider }) => {
   expect(await codeOf(provider.open({ image: "host", from: snapshot, owner: "contract" }))).toBe("sandbox_lost");
 });
 
+/* ---- working folders ---- */
+
+behaviour("a working folder is another name of the workspace, in frozen states too", async ({ provider }) => {
+  const first = await provider.open({ image: "host", workdir: "/srv/app", owner: "contract" });
+  expect((await first.write("/srv/app/kept.txt", "kept")).ok).toBe(true);
+  const read = await first.read("/workspace/kept.txt");
+  expect(read.ok && decode(read.value)).toBe("kept");
+  const base = await first.freeze();
+  const second = await provider.open({ image: "host", from: base, owner: "contract" });
+  expect((await second.write("/srv/app/sub/new.txt", "new")).ok).toBe(true);
+  const listed = await second.list("/srv/app", { depth: 2 });
+  expect(listed.ok && listed.value.map(({ path }) => path)).toEqual(["kept.txt", "sub", "sub/new.txt"]);
+  expect(decode((await sh(second, "cd /srv/app && cat kept.txt sub/new.txt")).stdout)).toBe("keptnew");
+  const end = await second.freeze();
+  const changes = await provider.export(base, end, { root: "/workspace", maxBytes: 1_000, maxEntries: 10 });
+  expect(changes.ok && changes.value.manifest.map(({ path }) => path)).toEqual(["sub", "sub/new.txt"]);
+  await provider.release(end);
+  await provider.release(base);
+});
+
 /* ---- life ---- */
 
 behaviour("keeps two sandboxes apart", async ({ provider, sandbox }) => {

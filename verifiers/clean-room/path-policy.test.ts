@@ -121,6 +121,20 @@ test("set-user-id bits, devices and links out of the workspace are left out", ()
   ]);
 });
 
+test("a link by the workspace's other name stays inside, unless it goes up from there", () => {
+  const link = (target: string) =>
+    planSubmission(submissionOf([{ path: "l", flag: "2", target }]), base, "/usr/src/app").items.map(
+      ({ path }) => path,
+    );
+  for (const target of ["/usr/src/app", "/usr/src/app/a/b", "/workspace/a"]) expect(link(target)).toEqual(["l"]);
+  for (const target of [
+    ...["/usr/src/app/../etc/passwd", "/usr/src/app/../../usr/src/app/x", "/usr/src/application", "/usr/src"],
+    "../usr/src/app/x",
+  ])
+    expect([target, link(target)]).toEqual([target, []]);
+  expect(planned([{ path: "l", flag: "2", target: "/usr/src/app/a" }]).flags).toEqual(["symlink_escape"]);
+});
+
 for (const path of [
   "conftest.py",
   "sub/conftest.py",

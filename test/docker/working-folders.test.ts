@@ -1,0 +1,321 @@
+import { execFile } from "node:child_process";
+import { mkdir, mkdtemp, readFile, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { promisify } from "node:util";
+import { pack } from "tar-stream";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { GymError } from "../../core/errors.ts";
+import { sha256 } from "../../core/ids.ts";
+import { taskImageName } from "../../core/images.ts";
+import type { Sandbox, SandboxProvider, Submission } from "../../core/sandbox.ts";
+import type { Task } from "../../core/task.ts";
+import { openProvider } from "../../docker/catalog.ts";
+import { importImage } from "../../docker/container/import-image.ts";
+import { Engine } from "../../docker/engine.ts";
+import { buildDockerfile } from "../../docker/image-store/build.ts";
+import { wholeRecord } from "../../docker/image-store/records.ts";
+import { findFramework, taskView } from "../../environments/catalog.ts";
+import { applyUnifiedDiff } from "../../environments/frameworks/primitives/apply-patch.ts";
+import { findVerifier } from "../../verifiers/catalog.ts";
+import { judgeSubmission } from "../../verifiers/clean-room/judge-submission.ts";
+import { ServerPool } from "../../verifiers/clean-room/server-pool.ts";
+import { type BaseLease, Bases } from "../../workers/bases.ts";
+import { act, call, openSession, texts } from "../acting.ts";
+import { decode } from "../contract/sandbox-tools.ts";
+import { type Texts, taskOf, treeOf } from "../judging.ts";
+import { withEngine } from "./with-engine.ts";
+
+const home = await mkdtemp(join(tmpdir(), "polygym-workdir-"));
+await mkdir(join(home, "tools"));
+afterAll(() => rm(home, { recursive: true, force: true }));
+
+const TIERS = ["light", "docker"] as const;
+/** What commands of frameworks and of these tests run. */
+const PROGRAMS = ["bash", "sh", "env", "cat", "cp", "ls", "ln", "mkdir", "rm", "dirname", "chmod", "base64"];
+
+/** A small system with a shell: nothing can be pulled here. */
+async function importSmall(engine: Engine): Promise<void> {
+  const programs = PROGRAMS.map((name) => `/bin/${name}`);
+  const { stdout } = await promisify(execFile)("ldd", programs);
+  const archive = pack();
+  for (const link of ["bin", "lib", "lib64"]) archive.entry({ name: link, type: "symlink", linkname: `usr/${link}` });
+  for (const file of new Set([...programs, ...(stdout.match(/(?<=\s)\/[^\s:]+(?=\s\()/g) ?? [])]))
+    archive.entry({ name: `usr/${file.replace(/^\/(usr\/)?/, "")}`, mode: 0o755 }, await readFile(file));
+  archive.entry({ name: "etc/passwd" }, "root:x:0:0:root:/root:/bin/sh\n");
+  archive.entry({ name: "tmp/", type: "directory", mode: 0o1777 });
+  archive.finalize();
+  await importImage(engine, archive, { repo: "polygym/small", tag: "latest" });
+}
+
+interface TaskFields {
+  /** Null: no Dockerfile. */
+  readonly dockerfile: string | null;
+  readonly workdir?: string | null;
+  readonly image?: string;
+  /** Beside the Dockerfile, else the task's own. */
+  readonly files?: Texts;
+}
+
+/** Prints 42, as tests that know the program by its absolute path want it. */
+function answerTask({ dockerfile, workdir = null, image = "small", files = {} }: TaskFields): Task {
+  const task = taskOf({
+    kind: "program",
+    language: "shell",
+    files: dockerfile === null ? files : {},
+    gold: { "answer.sh": "echo 42\n" },
+    verifiers: {
+      stdio: {
+        files: { "cases/one.in": "", "cases/one.out": "42\n" },
+        config: { command: ["/bin/bash", `${workdir ?? "/app"}/answer.sh`] },
+      },
+    },
+  });
+  const version = sha256(JSON.stringify([dockerfile, workdir, image, files]));
+  if (dockerfile === null) return { ...task, version, workdir, image };
+  const context = { files: treeOf({ Dockerfile: dockerfile, ...files }), digest: version };
+  return { ...task, version, workdir, context, image: taskImageName(context.digest) };
+}
+
+await withEngine("working folders", (address) => {
+  const engine = new Engine(address.address);
+  const servers = new ServerPool();
+  const providers = new Map<string, SandboxProvider>();
+  afterAll(async () => {
+    await servers[Symbol.asyncDispose]();
+    for (const provider of providers.values()) await provider.close();
+  });
+
+  const providerOf = async (tier: (typeof TIERS)[number]): Promise<SandboxProvider> => {
+    const provider = providers.get(tier) ?? (await openProvider({ tier, home, engine: address.address }));
+    providers.set(tier, provider);
+    return provider;
+  };
+  beforeAll(() => importSmall(engine));
+  const built = async (task: Task): Promise<Task> => {
+    if (task.context === null) return task;
+    const { files, digest: definition } = task.context;
+    const context = { home, name: task.image, onLog: () => undefined };
+    await buildDockerfile({ ...context, engine, files, definition, workdir: task.workdir });
+    return task;
+  };
+  const failureOf = async (work: Promise<unknown>): Promise<string> => {
+    const failure = await work.catch((error: unknown) => error);
+    return failure instanceof GymError ? `${failure.code}: ${failure.message}` : "none";
+  };
+  const leaseOf = async (provider: SandboxProvider, task: Task): Promise<BaseLease> =>
+    await new Bases(provider, { lease: async () => ({ [Symbol.asyncDispose]: async () => undefined }) }).lease(task);
+
+  interface Lab {
+    readonly provider: SandboxProvider;
+    readonly task: Task;
+    readonly lease: BaseLease;
+  }
+
+  /** What an attempt leaves. */
+  async function submitted(
+    { provider, task, lease }: Lab,
+    attempt: (sandbox: Sandbox) => Promise<void>,
+  ): Promise<Submission> {
+    const sandbox = await provider.open({ image: task.image, from: lease.snapshot, owner: "attempt" });
+    await attempt(sandbox);
+    const end = await sandbox.freeze();
+    const bounds = { root: "/workspace", maxBytes: 1e6, maxEntries: 100 };
+    const changes = await provider.export(lease.snapshot, end, bounds);
+    await provider.release(end);
+    if (!changes.ok) throw new Error(changes.message);
+    return changes.value;
+  }
+
+  async function judged(
+    lab: Lab,
+    attempt: (sandbox: Sandbox) => Promise<void>,
+  ): Promise<{ score: number; flags: string[] }> {
+    const submission = await submitted(lab, attempt);
+    const verifier = findVerifier("stdio");
+    if (verifier === undefined) throw new Error("stdio is gone");
+    const { provider, task, lease } = lab;
+    const { score, flags } = await judgeSubmission({
+      ...{ provider, servers, task, submission, verifier },
+      ...{ base: lease.snapshot, alias: lease.alias, seed: 7, wallMs: 60_000 },
+      signal: new AbortController().signal,
+    });
+    return { score, flags: flags.map(({ name }) => name) };
+  }
+
+  const bash = async (sandbox: Sandbox, script: string): Promise<string> =>
+    decode((await sandbox.exec({ argv: ["bash", "-c", script], timeoutMs: 20_000, mergeOutput: true })).stdout);
+
+  const wrong = "echo 41\n";
+  const inApp = { dockerfile: "FROM polygym/small\nWORKDIR /app\nCOPY answer.sh ./\n", files: { "answer.sh": wrong } };
+  const patch = "--- /app/answer.sh\n+++ /app/answer.sh\n@@ -1 +1 @@\n-echo 41\n+echo 42\n";
+  const blocks = "/app/answer.sh\n```\n<<<<<<< SEARCH\necho 41\n=======\necho 42\n>>>>>>> REPLACE\n```\n";
+  const edit = { command: "str_replace", path: "/app/answer.sh", old_str: "41", new_str: "42" };
+  const actions = {
+    "mini-swe.toolcall": call("bash", { command: "echo 'echo 42' > /app/answer.sh" }),
+    "anthropic.bash-editor": call("str_replace_based_edit_tool", edit),
+    "aider.diff": { text: blocks },
+  };
+
+  for (const tier of TIERS) {
+    test(`edits by the image's own working folder are the attempt, in every framework, on tier ${tier}`, async () => {
+      const provider = await providerOf(tier);
+      const task = await built(answerTask(inApp));
+      using lease = await leaseOf(provider, task);
+      const lab = { provider, task, lease };
+      expect(lease.alias).toBe("/app");
+      const view = taskView(task, lease.alias);
+      for (const [id, action] of Object.entries(actions)) {
+        const framework = findFramework(id);
+        if (framework === undefined) throw new Error(`${id} is gone`);
+        const verdict = await judged(lab, async (sandbox) => {
+          await using session = await openSession(framework, sandbox, { task: view });
+          expect([id, texts(session.opening).join()]).toEqual([
+            id,
+            expect.stringContaining("/workspace (/app is the same folder)"),
+          ]);
+          await act(session, action);
+        });
+        expect([id, verdict]).toEqual([id, { score: 1, flags: [] }]);
+      }
+      const patched = await judged(lab, async (sandbox) => {
+        expect(await applyUnifiedDiff(sandbox, patch, { alias: lease.alias })).toMatchObject({ ok: true });
+        expect(await bash(sandbox, "pwd; cd /app && cat answer.sh")).toBe("/workspace\necho 42\n");
+      });
+      expect(patched.score).toBe(1);
+      expect((await judged(lab, async () => undefined)).score).toBe(0);
+    }, 120_000); // a fresh home looks through the machine's own folders first
+
+    test(`a working folder of task.toml is it for an image without a Dockerfile, and moves what is there, on tier ${tier}`, async () => {
+      const provider = await providerOf(tier);
+      const image = tier === "docker" ? "small" : "host";
+      const task = await built(
+        answerTask({ dockerfile: null, image, workdir: "/home/user/app", files: { "answer.sh": wrong } }),
+      );
+      using lease = await leaseOf(provider, task);
+      expect(lease.alias).toBe("/home/user/app");
+      const lab = { provider, task, lease };
+      const verdict = await judged(lab, async (sandbox) => {
+        expect(await bash(sandbox, "cd /home/user/app && cat answer.sh && echo 'echo 42' > answer.sh")).toBe(wrong);
+      });
+      expect(verdict.score).toBe(1);
+      expect((await judged(lab, async () => undefined)).score).toBe(0);
+    });
+
+    test(`what an attempt does to the other name changes nothing for its judges, on tier ${tier}`, async () => {
+      const provider = await providerOf(tier);
+      const task = await built(answerTask(inApp));
+      using lease = await leaseOf(provider, task);
+      const lab = { provider, task, lease };
+      const replaced = await judged(lab, async (sandbox) => {
+        await bash(sandbox, "rm /app && mkdir /app && echo 'echo 42' > /app/answer.sh");
+      });
+      expect(replaced.score).toBe(0);
+      const named =
+        "echo x | tee /app/conftest.py /app/package.json 2>/dev/null || for f in conftest.py package.json; do echo x > /app/$f; done";
+      const disguised = await judged(lab, async (sandbox) => {
+        await bash(sandbox, `${named}; ln -s /app/../etc/passwd /app/out; ln -s /app/answer.sh /app/in`);
+      });
+      expect(disguised.score).toBe(0);
+      expect(disguised.flags.toSorted()).toEqual(["protected_path", "protected_path", "symlink_escape"]);
+    });
+  }
+
+  test("a working folder in task.toml is stronger than the image's, and the image made so is one of its own", async () => {
+    const dockerfile = "FROM polygym/small\nCOPY answer.sh /app/\nCOPY answer.sh /opt/x/other.sh\nWORKDIR /app\n";
+    const files = { "answer.sh": wrong };
+    const own = await built(answerTask({ dockerfile, files }));
+    const other = await built(answerTask({ dockerfile, files, workdir: "/opt/x" }));
+    const none = await built(answerTask({ dockerfile, files, workdir: "/workspace" }));
+    const records = await Promise.all([own, other, none].map(({ image }) => wholeRecord(home, image)));
+    expect(records.map((record) => record?.workdir)).toEqual(["/app", "/opt/x", null]);
+    expect(new Set(records.map((record) => record?.digest)).size).toBe(3);
+    const again = await built(answerTask({ dockerfile, files }));
+    expect((await wholeRecord(home, again.image))?.digest).toBe(records[0]?.digest);
+    for (const tier of TIERS) {
+      const provider = await providerOf(tier);
+      const seen: string[] = [];
+      for (const task of [own, other, none]) {
+        using lease = await leaseOf(provider, task);
+        await using sandbox = await provider.open({ image: task.image, from: lease.snapshot, owner: "test" });
+        seen.push(
+          await bash(sandbox, "ls; [ /workspace -ef /app ] && echo app; [ /workspace -ef /opt/x ] && echo x; true"),
+        );
+        expect(lease.snapshot.imageDigest).toBe((await provider.image(task.image)).digest);
+      }
+      expect([tier, ...seen]).toEqual([tier, "answer.sh\napp\n", "other.sh\nx\n", ""]);
+    }
+  });
+
+  test("links, modes and hard links of the image's folder are moved as they are", async () => {
+    const dockerfile = `FROM polygym/small
+RUN mkdir -p /srv/a/sub && cd /srv/a && echo one > one && ln one sub/two && ln -s one three && chmod 750 sub one
+WORKDIR /srv/a
+`;
+    const task = await built(answerTask({ dockerfile }));
+    const provider = await providerOf("light");
+    await using sandbox = await provider.open({ image: task.image, owner: "test" });
+    const listed = await sandbox.list("/srv/a", { depth: 2 });
+    expect(listed.ok && listed.value.map(({ path, type, mode }) => [path, type, mode.toString(8)])).toEqual([
+      ["one", "file", "750"],
+      ["sub", "directory", "750"],
+      ["sub/two", "file", "750"],
+      ["three", "symlink", "777"],
+    ]);
+    expect(await bash(sandbox, "cat /srv/a/sub/two /srv/a/three")).toBe("one\none\n");
+  });
+
+  test("a working folder that cannot be the workspace is a failure that says why and what to do", async () => {
+    const build = (dockerfile: string, workdir: string | null = null) =>
+      failureOf(built(answerTask({ dockerfile: `FROM polygym/small\n${dockerfile}\n`, workdir, files: { a: "x" } })));
+    const both = "COPY a /workspace/\nCOPY a /app/\nWORKDIR /app";
+    expect(await build(both)).toMatch(
+      /^image_failed: .*WORKDIR, \/app.*both there and in \/workspace.*environment\.workdir = "\/workspace"/,
+    );
+    expect(await build(both, "/app")).toMatch(/^image_failed: .*environment\.workdir of task\.toml, \/app/);
+    expect(await build(both, "/workspace")).toBe("none");
+    expect(await build("WORKDIR /etc")).toMatch(/^image_failed: .*\/etc is the system's/);
+    expect(await build("COPY a /workspace/\nWORKDIR /root")).toBe("none");
+    expect(await build("WORKDIR /root")).toMatch(/^image_failed: .*set programs up/);
+    expect(await build("ENV HOME=/home/me\nWORKDIR /home/me")).toMatch(/^image_failed: .*HOME is \/home\/me/);
+    expect(await build("VOLUME /app/data\nWORKDIR /app")).toMatch(/^image_failed: .*volume at \/app\/data/);
+    expect(await build("COPY a /app/file", "/app/file")).toMatch(/^image_failed: .*is a file in the image/);
+    expect(await build("WORKDIR /workspace/repo")).toBe("none");
+    expect(await build("WORKDIR /")).toBe("none");
+  });
+
+  test("an image of somebody else's with a working folder is used by it, and only where it can be", async () => {
+    const changes = async (repo: string, lines: string): Promise<string> => {
+      const container = await engine.call("make", (docker) =>
+        docker.createContainer({ Image: "polygym/small", Cmd: ["x"] }),
+      );
+      await engine.call("commit", () => container.commit({ repo, changes: [lines] }));
+      await engine.call("remove", () => container.remove());
+      return repo;
+    };
+    const provider = await providerOf("docker");
+    const image = await changes("somebody/project", "WORKDIR /code");
+    using lease = await leaseOf(provider, answerTask({ dockerfile: null, image }));
+    expect(lease.alias).toBe("/code");
+    const bad = await changes("somebody/rooted", "WORKDIR /proc/self/fd/7");
+    expect(await failureOf(leaseOf(provider, answerTask({ dockerfile: null, image: bad })))).toMatch(
+      /^task_invalid: .*WORKDIR of image somebody\/rooted.*environment\.workdir = "\/workspace"/,
+    );
+    const filled = answerTask({ dockerfile: null, image: bad, files: { "answer.sh": wrong } });
+    using own = await leaseOf(provider, filled);
+    expect(own.alias).toBeNull();
+  });
+
+  test("a program that lies in the working folder is no tool of judges", async () => {
+    const dockerfile = `FROM polygym/small
+RUN mkdir -p /app/bin && cp /bin/bash /app/bin/bash && cp /bin/bash /app/bin/git
+ENV PATH=/app/bin:/usr/bin:/bin
+WORKDIR /app
+`;
+    const task = await built(answerTask({ dockerfile }));
+    for (const tier of TIERS) {
+      const { runtimes } = await (await providerOf(tier)).image(task.image);
+      expect([tier, Object.keys(runtimes), runtimes["bash"]?.path]).toEqual([tier, ["bash"], "/usr/bin/bash"]);
+    }
+  });
+});
