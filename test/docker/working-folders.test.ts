@@ -1,9 +1,6 @@
-import { execFile } from "node:child_process";
-import { mkdir, mkdtemp, readFile, rm } from "node:fs/promises";
+import { mkdir, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { promisify } from "node:util";
-import { pack } from "tar-stream";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { GymError } from "../../core/errors.ts";
 import { sha256 } from "../../core/ids.ts";
@@ -11,7 +8,6 @@ import { taskImageName } from "../../core/images.ts";
 import type { Sandbox, SandboxProvider, Submission } from "../../core/sandbox.ts";
 import type { Task } from "../../core/task.ts";
 import { openProvider } from "../../docker/catalog.ts";
-import { importImage } from "../../docker/container/import-image.ts";
 import { Engine } from "../../docker/engine.ts";
 import { buildDockerfile } from "../../docker/image-store/build.ts";
 import { wholeRecord } from "../../docker/image-store/records.ts";
@@ -24,6 +20,7 @@ import { type BaseLease, Bases } from "../../workers/bases.ts";
 import { act, call, openSession, texts } from "../acting.ts";
 import { decode } from "../contract/sandbox-tools.ts";
 import { type Texts, taskOf, treeOf } from "../judging.ts";
+import { importSmall } from "./small-image.ts";
 import { withEngine } from "./with-engine.ts";
 
 const home = await mkdtemp(join(tmpdir(), "polygym-workdir-"));
@@ -31,23 +28,6 @@ await mkdir(join(home, "tools"));
 afterAll(() => rm(home, { recursive: true, force: true }));
 
 const TIERS = ["light", "docker"] as const;
-/** What commands of frameworks and of these tests run. */
-const PROGRAMS = ["bash", "sh", "env", "cat", "cp", "ls", "ln", "mkdir", "rm", "dirname", "chmod", "base64"];
-
-/** A small system with a shell: nothing can be pulled here. */
-async function importSmall(engine: Engine): Promise<void> {
-  const programs = PROGRAMS.map((name) => `/bin/${name}`);
-  const { stdout } = await promisify(execFile)("ldd", programs);
-  const archive = pack();
-  for (const link of ["bin", "lib", "lib64"]) archive.entry({ name: link, type: "symlink", linkname: `usr/${link}` });
-  for (const file of new Set([...programs, ...(stdout.match(/(?<=\s)\/[^\s:]+(?=\s\()/g) ?? [])]))
-    archive.entry({ name: `usr/${file.replace(/^\/(usr\/)?/, "")}`, mode: 0o755 }, await readFile(file));
-  archive.entry({ name: "etc/passwd" }, "root:x:0:0:root:/root:/bin/sh\n");
-  archive.entry({ name: "tmp/", type: "directory", mode: 0o1777 });
-  archive.finalize();
-  await importImage(engine, archive, { repo: "polygym/small", tag: "latest" });
-}
-
 interface TaskFields {
   /** Null: no Dockerfile. */
   readonly dockerfile: string | null;
@@ -186,7 +166,7 @@ await withEngine("working folders", (address) => {
       expect((await judged(lab, async () => undefined)).score).toBe(0);
     }, 120_000); // a fresh home looks through the machine's own folders first
 
-    test(`a working folder of task.toml is it for an image without a Dockerfile, and moves what is there, on tier ${tier}`, async () => {
+    test(`a working folder of task.toml is it for an image without a Dockerfile, on tier ${tier}`, async () => {
       const provider = await providerOf(tier);
       const image = tier === "docker" ? "small" : "host";
       const task = await built(
@@ -244,6 +224,22 @@ await withEngine("working folders", (address) => {
         expect(lease.snapshot.imageDigest).toBe((await provider.image(task.image)).digest);
       }
       expect([tier, ...seen]).toEqual([tier, "answer.sh\napp\n", "other.sh\nx\n", ""]);
+    }
+  });
+
+  test("a folder that the image has files in is moved into the workspace, unless it has some there, too", async () => {
+    const dockerfile = "FROM polygym/small\nCOPY a /opt/x/a\nCOPY a /opt/y/b\n";
+    const task = await built(answerTask({ dockerfile, files: { a: "a" } }));
+    const inWorkspace = await built(answerTask({ dockerfile: `${dockerfile}COPY a /workspace/\n`, files: { a: "a" } }));
+    for (const tier of TIERS) {
+      const provider = await providerOf(tier);
+      await using sandbox = await provider.open({ image: task.image, workdir: "/opt/y", owner: "test" });
+      expect([tier, await bash(sandbox, "ls /workspace; ls /opt/x; cat /opt/y/b")]).toEqual([tier, "b\na\na"]);
+      const both = provider.open({ image: inWorkspace.image, workdir: "/opt/y", owner: "test" });
+      expect([tier, await failureOf(both)]).toEqual([
+        tier,
+        expect.stringMatching(/^image_failed: .*\/opt\/y.* cannot be the workspace: .*both there and in \/workspace/),
+      ]);
     }
   });
 

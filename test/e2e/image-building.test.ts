@@ -1,13 +1,15 @@
 import { cp, mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { afterAll, expect, test } from "vitest";
 import * as z from "zod";
 import { bashStep } from "../../bench/actions.ts";
 import { eventually, type Gym, startGym } from "../../bench/gym.ts";
 import { ImageItem } from "../../core/images.ts";
 import { BackgroundJob } from "../../core/records.ts";
+import { Engine } from "../../docker/engine.ts";
 import { packageBuildMisfit } from "../../docker/image-store/bootstrap.ts";
+import { importSmall } from "../docker/small-image.ts";
 import { withEngine } from "../docker/with-engine.ts";
 
 /** A minute where nothing else runs: a root file system and the packages of image `base`. */
@@ -110,7 +112,68 @@ test("a task with a Dockerfile is unavailable where no engine answers, and says 
   await expect(create(gym, "mine/boxed")).rejects.toThrow(/invalid_cell|container engine/);
 });
 
+/** A home with task `mine/app`, whose image has its program in /app; only a script that writes there solves it. */
+async function homeWithApp(): Promise<string> {
+  const home = await mkdtemp(join(tmpdir(), "gym-images-"));
+  homes.push(home);
+  const texts = {
+    "task.toml": `[task]
+name = "mine/app"
+[polygym]
+kind = "program"
+language = "shell"
+[[verifiers]]
+id = "stdio"
+dir = "tests/cases"
+config = { command = ["/bin/bash", "/app/answer.sh"] }
+`,
+    "instruction.md": "# Answer\n\nMake /app/answer.sh print 42.\n",
+    "environment/Dockerfile": "FROM polygym/small\nWORKDIR /app\nRUN echo 'echo 41' > answer.sh\n",
+    "tests/cases/cases/one.in": "",
+    "tests/cases/cases/one.out": "42\n",
+    "solution/solve.sh": "cd /app && echo 'echo 42' > /app/answer.sh\n",
+    "cheats/own-folder/cheat.toml": 'description = "Puts a folder of its own in the place of the link"\n',
+    "cheats/own-folder/solve.sh":
+      "rm -f /app; mkdir /app; [ /app -ef /workspace ] || echo 'echo 42' > /app/answer.sh; true\n",
+  };
+  for (const [path, text] of Object.entries(texts)) {
+    const file = join(home, "tasks/mine/app", path);
+    await mkdir(dirname(file), { recursive: true });
+    await writeFile(file, text);
+  }
+  return home;
+}
+
 await withEngine("a task's own image", (engine) => {
+  for (const tier of ["light", "docker"])
+    test(`a task that works in /app is proved, and its policies are told, on tier ${tier}`, {
+      timeout: 180_000,
+    }, async () => {
+      await importSmall(new Engine(engine.address));
+      const environment = { POLYGYM_DOCKER_HOST: engine.address, POLYGYM_SANDBOX: tier };
+      await using gym = await startGym({ home: await homeWithApp(), environment });
+      const body = { tasks: ["mine/app"] };
+      const started = z.object({ job_id: z.string() }).parse(await call(gym, "POST", "/v1/validations", body));
+      let job: unknown;
+      const isOver = async () => {
+        job = await call(gym, "GET", `/v1/validations/${started.job_id}?wait_s=5`);
+        return /"state":"(done|failed)"/.test(JSON.stringify(job));
+      };
+      await eventually(isOver, 150_000, "the validation");
+      expect(job).toMatchObject({ state: "done", done: 4, report: { tasks: 1, valid: 1, problems: [] } });
+      const { episode_id: id } = await create(gym, "mine/app");
+      const path = `/v1/episodes/${id}`;
+      await eventually(
+        async () => (await gym.client.episode("GET", `${path}?wait_s=5`)).state === "ready",
+        60_000,
+        "the episode",
+      );
+      const trajectory = JSON.stringify(await call(gym, "GET", `${path}/trajectory`));
+      expect(trajectory).toContain("The files are in /workspace (/app is the same folder)");
+      const { items } = ImageList.parse(await call(gym, "GET", "/v1/images"));
+      expect(trajectory).toContain(`"image_digest":"${items[0]?.digest}"`);
+    });
+
   test("a build that fails ends the episode typed, with the reason", { timeout: 180_000 }, async () => {
     const home = await homeWith("broken", { dockerfile: "FROM nowhere.invalid/none:1\n" });
     await using gym = await startGym({ home, environment: { POLYGYM_DOCKER_HOST: engine.address } });
