@@ -154,9 +154,9 @@ export interface Task {
   readonly verifiers: readonly TaskVerifier[];
 }
 
-/** Whether the workspace of its base holds the task's own files and nothing else, as far as the task says. */
-export const hasPlainBase = ({ setup, context, workdir }: Pick<Task, "setup" | "context" | "workdir">): boolean =>
-  setup === null && context === null && workdir === null;
+/** Whether a base's workspace, with this other name, holds the task's own files and nothing else, as far as the task tells. */
+export const hasPlainBase = ({ setup, context }: Pick<Task, "setup" | "context">, alias: string | null): boolean =>
+  setup === null && context === null && alias === null;
 
 /** What a list shows of a task; never hidden material. */
 export const TaskSummary = z.object({

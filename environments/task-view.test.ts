@@ -8,7 +8,7 @@ test("a view has the instruction and the starting text files, sorted, and nothin
   if (task === null) throw new Error("the demo suite is missing");
   const binary = { data: new Uint8Array([0xff, 0]), mode: 0o644 };
   const view = taskView({ ...task, files: new Map([...task.files, ["z.bin", binary]]) });
-  expect(Object.keys(view).sort()).toEqual(["files", "instruction", "workspace"]);
-  expect(view).toMatchObject({ instruction: task.instruction, workspace: "/workspace" });
+  expect(Object.keys(view).sort()).toEqual(["alias", "files", "instruction", "workspace"]);
+  expect(view).toMatchObject({ instruction: task.instruction, workspace: "/workspace", alias: null });
   expect([...view.files.keys()]).toEqual(["solution.py", "test_examples.py"]);
 });

@@ -17,8 +17,8 @@ beforeAll(async () => {
 });
 afterAll(() => lab[Symbol.asyncDispose]());
 
-const plain = (files: Texts, of: Pick<Task, "files" | "setup" | "context" | "workdir"> = task) =>
-  plainSubmission(of, new Map([...treeOf(files)].map(([path, { data }]) => [path, data])));
+const plain = (files: Texts, of: Pick<Task, "files" | "setup" | "context"> = task, alias: string | null = null) =>
+  plainSubmission(of, new Map([...treeOf(files)].map(([path, { data }]) => [path, data])), alias);
 
 const samples: readonly Texts[] = [
   {},
@@ -65,5 +65,7 @@ test("what only a sandbox can tell is left to it", () => {
   ];
   for (const files of unclear) expect([files, plain(files)]).toEqual([files, null]);
   expect(plain({ x: "" }, { ...task, setup: "make" })).toBeNull();
-  expect(plain({ x: "" }, { ...task, workdir: "/app" })).toBeNull();
+  expect(plain({ x: "" }, task, "/app")).toBeNull();
+  const context = { files: task.files, digest: task.version };
+  expect(plain({ x: "" }, { ...task, context })).toBeNull();
 });

@@ -16,10 +16,11 @@ const MAX_PATH = 256;
  * in the place of files, unusual names, and anything large.
  */
 export function plainSubmission(
-  task: Pick<Task, "files" | "setup" | "context" | "workdir">,
+  task: Pick<Task, "files" | "setup" | "context">,
   written: ReadonlyMap<string, Uint8Array>,
+  alias: string | null,
 ): Submission | null {
-  if (!hasPlainBase(task) || written.size > MAX_FILES) return null;
+  if (!hasPlainBase(task, alias) || written.size > MAX_FILES) return null;
   let bytes = 0;
   for (const data of written.values()) bytes += data.length;
   if (bytes > MAX_BYTES) return null;

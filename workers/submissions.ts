@@ -41,7 +41,7 @@ export async function submissionFrom(
   return freezeAndExport(deps, sandbox, lease.snapshot, WORKSPACE);
 }
 
-function plainInput({ input, task }: SubmissionRequest): Submission | null {
+function plainInput({ input, task, lease }: SubmissionRequest): Submission | null {
   if (!("files" in input)) return null;
   const written = new Map<string, Uint8Array>();
   for (const [path, value] of Object.entries(input.files)) {
@@ -49,7 +49,7 @@ function plainInput({ input, task }: SubmissionRequest): Submission | null {
     if (data === null) return null;
     written.set(path, data);
   }
-  return plainSubmission(task, written);
+  return plainSubmission(task, written, lease.alias);
 }
 
 async function applyInput(sandbox: Sandbox, { input, framework, task, lease }: SubmissionRequest): Promise<void> {

@@ -107,6 +107,31 @@ test("a Dockerfile in environment/ makes an image of the task's own, named for i
   expect(changed.image).not.toBe(task.image);
 });
 
+test("a working folder in task.toml is the task's, and another one another image", async () => {
+  const workdir = (folder: string) => toml.replace("[environment]", `[environment]\nworkdir = "${folder}"`);
+  const named = async (folder: string) => (await write({ "task.toml": workdir(folder) })).workdir;
+  expect(await named("/usr/src/app/")).toBe("/usr/src/app");
+  expect(await named("/")).toBe("/workspace");
+  expect(await named("/workspace/repo")).toBe("/workspace");
+  const dockerfile = { "environment/Dockerfile": "FROM polygym/python\nWORKDIR /code\n" };
+  const images = await Promise.all(
+    [toml, workdir("/app"), workdir("/workspace")].map(async (text, i) => {
+      const tree = treeOf({ ...files, ...dockerfile, "task.toml": text });
+      return (await writeTaskFolder(join(root, `add-${i}`), tree)).image;
+    }),
+  );
+  expect(new Set(images).size).toBe(3);
+});
+
+for (const folder of ["app", "/etc", "/root", "/tmp/app", "/app/../etc", "/workspace/../etc"])
+  test(`a working folder ${folder} is refused with its key and what to do`, async () => {
+    const text = toml.replace("[environment]", `[environment]\nworkdir = "${folder}"`);
+    await expect(write({ "task.toml": text })).rejects.toMatchObject({
+      code: "task_invalid",
+      message: expect.stringMatching(/task\.toml.*environment\.workdir: .*(must be an absolute path|such as \/)/),
+    });
+  });
+
 test("a task that declares hosts needs a worker with egress", async () => {
   const online = '[environment]\nnetwork_mode = "allowlist"\nallowed_hosts = ["packages.example", "*.files.example"]';
   const task = await write({ "task.toml": toml.replace("[environment]", online) });

@@ -193,4 +193,12 @@ export const PAYLOADS: Readonly<Record<number, Payload>> = {
   87: { title: "arguments with bits that the kernel ignores" },
   88: { title: "typing into terminals, answering others' calls" },
   89: { title: "kernel calls that no build or test needs" },
+  90: {
+    title: "another name of the workspace: replaced, or used for links and protected names",
+    elsewhere: [
+      { file: "test/docker/working-folders.test.ts", test: "what an attempt does to the other name changes nothing" },
+      { file: "test/docker/working-folders.test.ts", test: "a program that lies in the working folder is no tool" },
+      { file: "verifiers/clean-room/path-policy.test.ts", test: "a link by the workspace's other name stays inside" },
+    ],
+  },
 };

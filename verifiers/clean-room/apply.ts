@@ -20,15 +20,21 @@ const MAKE = `while [ $# -gt 0 ]; do
   shift 3
 done`;
 
+export interface Applying {
+  readonly plan: ApplyPlan;
+  readonly task: Pick<Task, "files" | "setup" | "context">;
+  readonly root: string;
+  /** The other name of the root in the base; null: none. */
+  readonly alias: string | null;
+}
+
 /** Puts a planned submission on a fresh base. Links come last, so that nothing is written through one. */
-export async function applyPlan(
-  sandbox: Sandbox,
-  { plan, task, root }: { plan: ApplyPlan; task: BaseParts; root: string },
-): Promise<void> {
+export async function applyPlan(sandbox: Sandbox, { plan, task, root, alias }: Applying): Promise<void> {
   for (const path of plan.deleted)
     accept(await sandbox.remove(`${root}/${path}`), path, ["not_found", "not_a_directory"]);
   for (const item of plan.items)
-    if (mustGiveWay(item, task)) accept(await sandbox.remove(`${root}/${item.path}`), item.path, ["not_found"]);
+    if (mustGiveWay(item, { task, alias }))
+      accept(await sandbox.remove(`${root}/${item.path}`), item.path, ["not_found"]);
   const filled = new Set(plan.items.flatMap((item) => (item.type === "file" ? foldersAbove(item.path) : [])));
   const folders = plan.items.filter((item) => item.type === "directory");
   const bare = folders.filter((item) => item.mode !== 0o755 || !filled.has(item.path));
@@ -76,14 +82,14 @@ export async function applyGold(sandbox: Sandbox, gold: ScriptedChange): Promise
     throw new GymError("verifier_failed", `gold: its script ended with ${run.signal ?? run.exitCode}`);
 }
 
-type BaseParts = Pick<Task, "files" | "setup" | "context" | "workdir">;
-
 /** True when the base may hold something else at this path: a folder, or whatever its setup made and its image has. */
-function mustGiveWay(item: TarItem, task: BaseParts): boolean {
+function mustGiveWay(item: TarItem, { task, alias }: Pick<Applying, "task" | "alias">): boolean {
   const { files } = task;
   if (item.type === "directory") return files.has(item.path);
   return (
-    item.type === "symlink" || !hasPlainBase(task) || [...files.keys()].some((path) => path.startsWith(`${item.path}/`))
+    item.type === "symlink" ||
+    !hasPlainBase(task, alias) ||
+    [...files.keys()].some((path) => path.startsWith(`${item.path}/`))
   );
 }
 

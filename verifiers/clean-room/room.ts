@@ -15,6 +15,8 @@ export interface RoomOptions {
   readonly task: Task;
   readonly entry: TaskVerifier;
   readonly base: Snapshot;
+  /** Another name of the workspace in the base. (Default: none) */
+  readonly alias?: string | null;
   readonly submission: Submission;
   readonly plan: ApplyPlan;
   readonly servers: ServerPool;
@@ -125,7 +127,8 @@ export class CleanRoom implements Room, AsyncDisposable {
   async #freshSubject(): Promise<GuardedSandbox> {
     const sandbox = await this.#track(this.#fromBase(this.#options.base));
     const guarded = new GuardedSandbox(sandbox);
-    await applyPlan(guarded, { plan: this.#options.plan, task: this.task, root: this.submission.root });
+    const { plan, alias = null } = this.#options;
+    await applyPlan(guarded, { plan, task: this.task, root: this.submission.root, alias });
     return guarded;
   }
 

@@ -54,6 +54,19 @@ test("changes, adds, deletes and renames, as git wrote it", async () => {
   expect(await sandbox.stat("/workspace/sub/run.sh")).toMatchObject({ ok: true, value: { mode: 0o755 } });
 });
 
+test("a path by the workspace's other name is the same file, and none where it has no such name", async () => {
+  await fill(sandbox, { "a.txt": "one\ntwo\n" });
+  const named = change.replace("a/a.txt", "/app/a.txt").replace("b/a.txt", "/app/a.txt");
+  expect(await applyUnifiedDiff(sandbox, named)).toMatchObject({ ok: false, error: "outside" });
+  expect(await applyUnifiedDiff(sandbox, named, { alias: "/app" })).toEqual({
+    ok: true,
+    files: [{ path: "a.txt", change: "modified" }],
+  });
+  expect(await textAt(sandbox, "a.txt")).toBe("one\n2\n");
+  const out = named.replaceAll("/app/a.txt", "/app/../etc/passwd");
+  expect(await applyUnifiedDiff(sandbox, out, { alias: "/app" })).toMatchObject({ ok: false, error: "outside" });
+});
+
 function gitDiff(files: Readonly<Record<string, string>>, edit: (folder: string) => void): string {
   const folder = mkdtempSync(join(tmpdir(), "polygym-git-"));
   const git = (...args: string[]) =>
