@@ -243,6 +243,29 @@ await withEngine("working folders", (address) => {
     }
   });
 
+  test("folders of every allowed kind are links to the workspace, also where memory or the machine's folders lie", async () => {
+    const task = await built(answerTask({ dockerfile: "FROM polygym/small\nCOPY a /srv/a\n", files: { a: "a" } }));
+    const script = 'echo said > "$0/new" && cat /workspace/new && rm /workspace/new && ls /workspace';
+    for (const tier of TIERS)
+      for (const workdir of ["/root/project", "/usr/src/app", "/var/www/html", "/srv"]) {
+        const provider = await providerOf(tier);
+        const base = await (await provider.open({ image: task.image, workdir, owner: "test" })).freeze();
+        await using sandbox = await provider.open({ image: task.image, from: base, owner: "test" });
+        const argv = ["bash", "-c", script, workdir];
+        const said = await sandbox.exec({ argv, timeoutMs: 20_000, mergeOutput: true });
+        const expected = workdir === "/srv" ? "said\na\n" : "said\n";
+        expect([tier, workdir, decode(said.stdout)]).toEqual([tier, workdir, expected]);
+        await provider.release(base);
+      }
+    const onHost = (tier: (typeof TIERS)[number]) =>
+      providerOf(tier).then((provider) => provider.open({ image: "host", workdir: "/usr/src/app", owner: "test" }));
+    await using light = await onHost("light");
+    expect(await bash(light, "echo x > /usr/src/app/f; cat f")).toBe("x\n");
+    expect(await failureOf(onHost("docker"))).toMatch(
+      /^image_failed: image host: \/usr\/src\/app .*\/usr is the machine's own/,
+    );
+  });
+
   test("links, modes and hard links of the image's folder are moved as they are", async () => {
     const dockerfile = `FROM polygym/small
 RUN mkdir -p /srv/a/sub && cd /srv/a && echo one > one && ln one sub/two && ln -s one three && chmod 750 sub one
@@ -311,7 +334,7 @@ WORKDIR /app
     const task = await built(answerTask({ dockerfile }));
     for (const tier of TIERS) {
       const { runtimes } = await (await providerOf(tier)).image(task.image);
-      expect([tier, Object.keys(runtimes), runtimes["bash"]?.path]).toEqual([tier, ["bash"], "/usr/bin/bash"]);
+      expect([tier, runtimes]).toEqual([tier, { bash: { path: "/usr/bin/bash", version: expect.any(String) } }]);
     }
   });
 });
