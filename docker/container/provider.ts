@@ -144,7 +144,7 @@ export class ContainerProvider implements SandboxProvider {
     const image = await this.#images.get(name);
     const runtimes = await this.#images.runtimes(image, async () => {
       await using sandbox = await this.open({ image: name, owner: "runtimes" });
-      return await findRuntimes(sandbox);
+      return await findRuntimes(sandbox, image.info.workdir);
     });
     return { ...image.info, runtimes };
   }

@@ -1,4 +1,5 @@
 import { type ImageInfo, type Sandbox, WORKSPACE } from "../../core/sandbox.ts";
+import { workdirMisfit } from "../../core/workdir.ts";
 
 /** Interpreters and tools that tasks ask for, and how each tells its version. */
 const TOOLS: Readonly<Record<string, readonly string[]>> = {
@@ -16,31 +17,36 @@ const TOOLS: Readonly<Record<string, readonly string[]>> = {
   java: ["java", "-version"],
 };
 
-/** The folders of PATH outside the workspace, whatever name leads there. */
+/** The folders of PATH that are neither in one folder nor in another, whatever name leads there. */
 const OUTSIDE = `IFS=:
 for folder in $PATH; do
-  case "$(cd -P -- "$folder" 2>/dev/null && pwd -P)" in "" | "$1" | "$1"/*) ;; *) printf '%s:' "$folder" ;; esac
+  case "$(cd -P -- "$folder" 2>/dev/null && pwd -P)" in
+    "" | "$1" | "$1"/* | "$2" | "$2"/*) ;;
+    *) printf '%s:' "$folder" ;;
+  esac
 done`;
 
+/** Where a tool is found, and where that leads. */
+const PLACE = 'place=$(command -v "$1") && echo "$place" && readlink -f -- "$place"';
+
 /**
- * Asks a sandbox of an image for its tools. One that lies in the workspace is none: an attempt could put another in its place,
- * and judges run what is found here.
+ * Asks a sandbox of an image for its tools. One that lies in the workspace, or in the image's working folder, is none: an attempt
+ * could put another in its place, and judges run what is found here.
  */
-export async function findRuntimes(sandbox: Sandbox): Promise<ImageInfo["runtimes"]> {
+export async function findRuntimes(sandbox: Sandbox, workdir: string | null): Promise<ImageInfo["runtimes"]> {
+  const own = [WORKSPACE, workdir !== null && workdirMisfit(workdir) === null ? workdir : WORKSPACE];
   const found: Record<string, { path: string; version: string }> = {};
-  const folders = await sandbox.exec({ argv: ["sh", "-c", OUTSIDE, "sh", WORKSPACE], cwd: "/", timeoutMs: 5_000 });
+  const folders = await sandbox.exec({ argv: ["sh", "-c", OUTSIDE, "sh", ...own], cwd: "/", timeoutMs: 5_000 });
   const path = Buffer.from(folders.stdout).toString().replace(/:$/, "");
   const env = path === "" ? {} : { PATH: path };
   for (const [name, argv] of Object.entries(TOOLS)) {
     const asked = await sandbox.exec({ argv, env, timeoutMs: 20_000, mergeOutput: true });
     const version = Buffer.from(asked.stdout).toString().split("\n")[0]?.trim();
     if (asked.exitCode !== 0 || !version) continue;
-    const place = await sandbox.exec({
-      argv: ["sh", "-c", 'command -v "$1"', "sh", argv[0] ?? name],
-      env,
-      timeoutMs: 5_000,
-    });
-    found[name] = { path: Buffer.from(place.stdout).toString().trim() || name, version };
+    const placed = await sandbox.exec({ argv: ["sh", "-c", PLACE, "sh", argv[0] ?? name], env, timeoutMs: 5_000 });
+    const [place, resolved = place] = Buffer.from(placed.stdout).toString().trim().split("\n");
+    if (own.some((folder) => resolved?.startsWith(`${folder}/`))) continue;
+    found[name] = { path: place || name, version };
   }
   return found;
 }

@@ -150,7 +150,7 @@ async function probe(home: string, record: ImageRecord): Promise<ImageInfo["runt
   await using provider = new LightProvider({ binary: await buildLight(home), images, log: silentLog });
   try {
     await using sandbox = await provider.open({ image: record.name, owner: "image-build" });
-    return await findRuntimes(sandbox);
+    return await findRuntimes(sandbox, record.workdir);
   } catch (error) {
     const why = error instanceof Error ? error.message : String(error);
     throw new GymError("image_failed", `image ${record.name} was built, but no sandbox opens over it: ${why}`, {

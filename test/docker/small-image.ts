@@ -6,7 +6,21 @@ import { importImage } from "../../docker/container/import-image.ts";
 import type { Engine } from "../../docker/engine.ts";
 
 /** What commands of frameworks and of these tests run. */
-const PROGRAMS = ["bash", "sh", "env", "cat", "cp", "ls", "ln", "mkdir", "rm", "dirname", "chmod", "base64"];
+const PROGRAMS = [
+  "bash",
+  "sh",
+  "env",
+  "cat",
+  "cp",
+  "ls",
+  "ln",
+  "mkdir",
+  "rm",
+  "dirname",
+  "chmod",
+  "base64",
+  "readlink",
+];
 
 /** Makes `polygym/small` of this machine's own programs, a system with a shell: nothing can be pulled in tests. */
 export async function importSmall(engine: Engine): Promise<void> {

@@ -10,6 +10,7 @@ import type { Task } from "../../core/task.ts";
 import { openProvider } from "../../docker/catalog.ts";
 import { Engine } from "../../docker/engine.ts";
 import { buildDockerfile } from "../../docker/image-store/build.ts";
+import { buildOne } from "../../docker/image-store/engine-build.ts";
 import { wholeRecord } from "../../docker/image-store/records.ts";
 import { findFramework, taskView } from "../../environments/catalog.ts";
 import { applyUnifiedDiff } from "../../environments/frameworks/primitives/apply-patch.ts";
@@ -304,19 +305,20 @@ WORKDIR /srv/a
   });
 
   test("an image of somebody else's with a working folder is used by it, and only where it can be", async () => {
-    const changes = async (repo: string, lines: string): Promise<string> => {
-      const container = await engine.call("make", (docker) =>
-        docker.createContainer({ Image: "polygym/small", Cmd: ["x"] }),
-      );
-      await engine.call("commit", () => container.commit({ repo, changes: [lines] }));
-      await engine.call("remove", () => container.remove());
-      return repo;
+    const made = async (tag: string, lines: string): Promise<string> => {
+      const files = treeOf({ Dockerfile: `FROM polygym/small\n${lines}\n` });
+      await buildOne(engine, { files, tag }, { home, name: tag, onLog: () => undefined });
+      return tag;
     };
     const provider = await providerOf("docker");
-    const image = await changes("somebody/project", "WORKDIR /code");
+    const tool = "RUN mkdir -p /code/bin && cp /bin/bash /code/bin/git\nENV PATH=/code/bin:/usr/bin";
+    const image = await made("somebody/project", `${tool}\nWORKDIR /code`);
+    expect(Object.keys((await provider.image(image)).runtimes)).toEqual(["bash"]);
     using lease = await leaseOf(provider, answerTask({ dockerfile: null, image }));
     expect(lease.alias).toBe("/code");
-    const bad = await changes("somebody/rooted", "WORKDIR /proc/self/fd/7");
+    await using sandbox = await provider.open({ image, from: lease.snapshot, owner: "test" });
+    expect(await bash(sandbox, "ls /workspace/bin")).toBe("git\n");
+    const bad = await made("somebody/rooted", "WORKDIR /etc");
     expect(await failureOf(leaseOf(provider, answerTask({ dockerfile: null, image: bad })))).toMatch(
       /^task_invalid: .*WORKDIR of image somebody\/rooted.*environment\.workdir = "\/workspace"/,
     );
@@ -327,7 +329,8 @@ WORKDIR /srv/a
 
   test("a program that lies in the working folder is no tool of judges", async () => {
     const dockerfile = `FROM polygym/small
-RUN mkdir -p /app/bin && cp /bin/bash /app/bin/bash && cp /bin/bash /app/bin/git
+RUN mkdir -p /app/bin && cp /bin/bash /app/bin/bash && cp /bin/bash /app/bin/git \\
+ && cp /bin/bash /app/make && ln -s /app/make /usr/bin/make
 ENV PATH=/app/bin:/usr/bin:/bin
 WORKDIR /app
 `;

@@ -3,6 +3,7 @@ import type { ImageInfo, Sandbox, SandboxProvider, Snapshot, Submission } from "
 import { WORKSPACE } from "../../core/sandbox.ts";
 import type { FileTree, Task, TaskVerifier } from "../../core/task.ts";
 import type { CodeCache, Room, RoomLimits, ServerProgram, TrustedServer } from "../../core/verifier.ts";
+import { isWithin } from "../../core/workdir.ts";
 import { applyGold, applyOverlay, applyPlan } from "./apply.ts";
 import { GuardedSandbox } from "./guarded-sandbox.ts";
 import type { ApplyPlan } from "./path-policy.ts";
@@ -61,6 +62,12 @@ export class CleanRoom implements Room, AsyncDisposable {
   interpreter(name: string): string {
     const found = this.#options.image.runtimes[name];
     if (found === undefined) throw new GymError("runtime_missing", `image ${this.task.image} has no ${name}`);
+    const { alias = null } = this.#options;
+    if ([WORKSPACE, alias].some((folder) => folder !== null && isWithin(folder, found.path)))
+      throw new GymError(
+        "runtime_missing",
+        `${found.path} of image ${this.task.image} lies in the workspace: no ${name}`,
+      );
     return found.path;
   }
 
