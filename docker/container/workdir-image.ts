@@ -139,7 +139,7 @@ class WorkdirMaking {
           .catch(() => undefined); // another process was faster
   }
 
-  /** Null: the image says of itself that the workspace is another folder. */
+  /** Null: the folder gives the workspace no other name, or the image says of itself that it has its files in the workspace. */
   async #planned({ container }: Made, folder: string, own: boolean): Promise<Move | null> {
     const isFilled = await this.#hasEntries(container, WORKSPACE);
     const misfit = workdirMisfit(folder) ?? this.#misfit(folder);
@@ -149,6 +149,7 @@ class WorkdirMaking {
     }
     const place = await this.#placeOf(container, folder);
     if (place === null || place.linkTarget === WORKSPACE) return { folder, from: null };
+    if (isWithin(WORKSPACE, place.linkTarget)) return null;
     if ((place.mode & (LINK | FOLDER)) === 0) throw this.#refusal(folder, "it is a file in the image");
     const from = place.linkTarget || folder;
     if (!(await this.#hasEntries(container, from))) return { folder, from: null };

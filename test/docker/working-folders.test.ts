@@ -302,6 +302,9 @@ WORKDIR /srv/a
     expect(await build("COPY a /app/file", "/app/file")).toMatch(/^image_failed: .*is a file in the image/);
     expect(await build("WORKDIR /workspace/repo")).toBe("none");
     expect(await build("WORKDIR /")).toBe("none");
+    expect(await build("COPY a /workspace/app/\nRUN ln -s /workspace/app /app\nWORKDIR /app")).toBe("none");
+    expect(await build("COPY a /workspace/\nRUN ln -s /workspace /app\nWORKDIR /app")).toBe("none");
+    expect(await build("COPY a /app/\nRUN ln -s /app /workspace\nWORKDIR /app")).toBe("none");
   });
 
   test("an image of somebody else's with a working folder is used by it, and only where it can be", async () => {
