@@ -91,7 +91,10 @@ export interface ExecResult {
 
 /** A running command with open streams. The one who spawns it kills it or waits for `exit`. */
 export interface SandboxProcess extends AsyncDisposable {
-  /** Bytes to standard input; resolves when the sandbox has taken them (back-pressure). A closed stdin is not an error. */
+  /**
+   * Bytes to standard input; resolves when they are on their way. One who has written 128 KiB that the program has not taken
+   * waits until it takes some, or ends. A closed stdin is not an error.
+   */
   write(data: string | Uint8Array): Promise<void>;
   closeStdin(): Promise<void>;
   /** Gives its terminal another size; the programs in front get SIGWINCH. Nothing happens without a terminal or after the end. */

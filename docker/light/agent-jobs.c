@@ -343,14 +343,25 @@ static void end_input(struct job *j) {
   else shut(&j->in);
 }
 
-/* Input waits in the agent until the program takes it; the worker sends the next piece when this one is gone ('i'). */
+static void tell_taken(uint32_t id, uint32_t bytes) {
+  size_t mark = frame_begin(&agent.out, id, 'i');
+  put_u32(&agent.out, bytes);
+  frame_end(&agent.out, mark);
+}
+
+/*
+ * Input waits in the agent until the program takes it. The worker stops when it has sent more than it was told of ('i'): the
+ * lines of a conversation cost no answer, and a program that does not read holds a bounded buffer.
+ */
 static void feed(struct job *j) {
   int r = j->in < 0 ? -1 : buffer_flush(&j->input, j->in);
-  if (r == 1) return;
+  if (r == 1 && !j->fed_later) agent_watch(j->in, ON_INPUT, index_of(j), EPOLLOUT);
+  if (r == 1) return (void)(j->fed_later = 1);
   if (r < 0) shut(&j->in); /* a program that does not read is not an error */
-  if (j->in >= 0) epoll_ctl(agent.epoll, EPOLL_CTL_DEL, j->in, NULL);
+  if (j->in >= 0 && j->fed_later) epoll_ctl(agent.epoll, EPOLL_CTL_DEL, j->in, NULL);
+  j->fed_later = 0;
   buffer_free(&j->input);
-  agent_answer(j->id, 'i', NULL, 0);
+  if (j->untold >= TOLD_BYTES || j->in < 0) tell_taken(j->id, j->untold), j->untold = 0;
   if (j->close_input) end_input(j);
 }
 
@@ -358,10 +369,11 @@ void job_writable(struct job *j) { feed(j); }
 
 void job_input(uint32_t id, struct reader *r) {
   struct job *j = job_find(id);
-  if (!j || j->in < 0) return agent_answer(id, 'i', NULL, 0);
-  buffer_add(&j->input, r->at, (size_t)(r->end - r->at));
-  agent_watch(j->in, ON_INPUT, index_of(j), EPOLLOUT);
-  feed(j);
+  uint32_t bytes = (uint32_t)(r->end - r->at);
+  if (!j || j->in < 0) return tell_taken(id, bytes);
+  buffer_add(&j->input, r->at, bytes);
+  j->untold += bytes;
+  if (!j->fed_later) feed(j);
 }
 
 void job_close_input(uint32_t id) {

@@ -6,6 +6,7 @@
 #define MAX_JOBS 160      /* commands and shells at once in one sandbox */
 #define MAX_ARGUMENTS 65536
 #define OUT_HIGH (512u << 10) /* stop reading programs while so much waits for the worker */
+#define TOLD_BYTES (32u << 10) /* of input that a program has taken: then the worker is told, which sends more at 64 KiB */
 #define NO_DEADLINE 0
 #define EXITED_WITH(code) ((code) << 8) /* as waitpid has it */
 #define MAX_GRANTED 60000 /* ms beyond a time-out, and never more than three times it: mostWithheldMs of core/sandbox.ts */
@@ -35,7 +36,8 @@ struct job {
   uint32_t timeout;
   double waited, granted; /* for a processor: until its start, and given back since */
   struct buffer input; /* waiting for the program's stdin */
-  int close_input;
+  uint32_t untold;     /* bytes of input that the worker was not told of */
+  int fed_later, close_input; /* the first: when its stdin has room again */
   uint32_t ooms;
 };
 

@@ -17,8 +17,9 @@ import { answers, waitedMs } from "./waits.ts";
 export const DEFAULT_MAX_OUTPUT = 1024 * 1024;
 /** More would let one command fill the sandbox's memory with its own output. */
 const MOST_OUTPUT = 64 * 1024 * 1024;
-/** Bytes of input on their way at once; the next piece goes when the program has taken this one. */
 const INPUT_PIECE = 64 * 1024;
+/** Input that a program has not taken yet, as far as the agent has told (agent-jobs.c): with more no piece is sent. */
+const MOST_UNTAKEN = 64 * 1024;
 /** The agent itself ends a command in time; one that does not answer by then was starved by its own sandbox. */
 const ANSWER_GRACE_MS = 15_000;
 
@@ -70,8 +71,8 @@ export class RunCollector implements FrameHandler {
   readonly #latest: number;
   #overdue: NodeJS.Timeout;
   #over = false;
-  /** Called when the agent has taken a piece of input. */
-  onTaken: () => void = () => undefined;
+  /** Called when the program has taken so many bytes of input, and when the command has ended. */
+  onTaken: (bytes: number) => void = () => undefined;
 
   constructor(bounds: RunBounds, context: CommandContext) {
     const most = bounds.maxOutputBytes ?? DEFAULT_MAX_OUTPUT;
@@ -88,7 +89,7 @@ export class RunCollector implements FrameHandler {
   frame(frame: Frame): void {
     const stream = streams[frame.type];
     if (stream) this.#take(stream, frame.payload);
-    else if (frame.type === "i") this.onTaken();
+    else if (frame.type === "i") this.onTaken(new PayloadReader(frame.payload).u32());
     else this.#finish(frame);
   }
 
@@ -108,7 +109,7 @@ export class RunCollector implements FrameHandler {
     this.#end();
     if (frame.type === "X") this.done.resolve(this.#resultOf(new PayloadReader(frame.payload)));
     else this.#refuse(frame.payload.toString());
-    this.onTaken();
+    this.onTaken(0);
   }
 
   /** What the sandbox's own programs leave no room for is their doing, a value; another refusal is the tier's. */
@@ -125,7 +126,7 @@ export class RunCollector implements FrameHandler {
   fail(error: GymError): void {
     this.#end();
     this.done.reject(error);
-    this.onTaken();
+    this.onTaken(0);
   }
 
   #take(stream: OutputChunk["stream"], data: Uint8Array): void {
@@ -193,6 +194,8 @@ export class Command implements SandboxProcess {
   readonly #collector: RunCollector;
   #ended = false;
   #writing: Promise<void> = Promise.resolve();
+  #untaken = 0;
+  #taken = Promise.withResolvers<void>();
 
   constructor(
     context: CommandContext,
@@ -203,6 +206,10 @@ export class Command implements SandboxProcess {
     checkBounds(request);
     this.#connection = context.connection;
     this.#collector = new RunCollector(request, context);
+    this.#collector.onTaken = (bytes) => {
+      this.#untaken -= bytes;
+      this.#taken.resolve();
+    };
     this.#id = this.#collector.id;
     const flags =
       (request.mergeOutput ? FLAG_MERGE : 0) |
@@ -265,11 +272,15 @@ export class Command implements SandboxProcess {
   }
 
   async #writePieces(bytes: Uint8Array): Promise<void> {
-    for (let at = 0; at < bytes.length && !this.#ended; at += INPUT_PIECE) {
-      const taken = Promise.withResolvers<void>();
-      this.#collector.onTaken = taken.resolve;
-      this.#connection.send(new Payload().bytes(bytes.subarray(at, at + INPUT_PIECE)).frame(this.#id, "I"));
-      await taken.promise;
+    for (let at = 0; at < bytes.length; at += INPUT_PIECE) {
+      while (this.#untaken > MOST_UNTAKEN && !this.#ended) {
+        this.#taken = Promise.withResolvers();
+        await this.#taken.promise;
+      }
+      if (this.#ended) return;
+      const piece = bytes.subarray(at, at + INPUT_PIECE);
+      this.#untaken += piece.length;
+      this.#connection.send(new Payload().bytes(piece).frame(this.#id, "I"));
     }
   }
 }

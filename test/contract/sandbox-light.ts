@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import { expect } from "vitest";
 import type { Sandbox } from "../../core/sandbox.ts";
 import type { Behaviour, Bench } from "./sandbox.ts";
@@ -124,6 +125,33 @@ behaviour("opens descriptor 3 as a channel that standard output cannot reach", a
 
 behaviour("gives a command no descriptors but the three", async ({ sandbox }) => {
   expect(await outOf(sandbox, "exec ls /proc/self/fd")).toBe("0\n1\n2\n3"); // 3 is ls's own
+});
+
+behaviour("holds back a writer whose program does not read, and lets it go with the program", async ({ sandbox }) => {
+  await using running = await sandbox.spawn({ argv: ["sleep", "60"], timeoutMs: 60_000 });
+  const piece = Buffer.alloc(16 * 1024);
+  let written = 0;
+  const writing = (async () => {
+    for (let i = 0; i < 64; i++) {
+      await running.write(piece);
+      written += piece.length;
+    }
+  })();
+  await sandbox.exec({ argv: ["sleep", "0.3"], timeoutMs: T });
+  expect(written).toBeGreaterThanOrEqual(64 * 1024);
+  expect(written).toBeLessThanOrEqual(256 * 1024); // what a pipe holds, and 128 KiB
+  await running.kill();
+  await writing;
+  expect(written).toBe(64 * piece.length);
+});
+
+behaviour("gives a slow reader all of many small pieces, in their order", async ({ sandbox }) => {
+  await using running = await sandbox.spawn({ argv: ["bash", "-c", "sleep 0.2; sha256sum"], timeoutMs: T });
+  const lines = Array.from({ length: 4000 }, (_, i) => `${i} ${"x".repeat(i % 200)}\n`);
+  for (const line of lines) await running.write(line);
+  await running.closeStdin();
+  const result = await running.exit;
+  expect(decode(result.stdout)).toBe(`${createHash("sha256").update(lines.join("")).digest("hex")}  -\n`);
 });
 
 behaviour("streams output while a command runs", async ({ sandbox }) => {

@@ -26,6 +26,8 @@ export interface ProgramInvocation {
   readonly interpreter: string;
   /** Arguments that follow the interpreter. */
   readonly argv: readonly string[];
+  /** What it reads from its standard input before all else. (Default: nothing) */
+  readonly input?: Uint8Array;
 }
 
 const known = new Map<string, Promise<ProgramInvocation>>();
@@ -62,11 +64,15 @@ async function pythonParts(role: ProgramRole): Promise<string> {
 }
 
 /**
- * The same program from its compiled form: `code` is base64 of what the same interpreter's marshal wrote. It is an argument
- * of its own, since the interpreter would read a text that holds it letter by letter.
+ * The same program from its compiled form: `code` is base64 of what the same interpreter's marshal wrote. It comes by standard
+ * input, since the interpreter copies its arguments letter by letter, several times.
  */
-export const compiledPython = (code: string): ProgramInvocation => ({
-  interpreter: "python3",
-  argv: [...PYTHON_FLAGS, "-c", RUN_COMPILED, code],
-});
-const RUN_COMPILED = "import binascii, marshal, sys\nexec(marshal.loads(binascii.a2b_base64(sys.argv[1])))";
+export function compiledPython(code: string): ProgramInvocation {
+  const input = Buffer.from(code, "base64");
+  return { interpreter: "python3", argv: [...PYTHON_FLAGS, "-c", RUN_COMPILED, String(input.length)], input };
+}
+const RUN_COMPILED = `import marshal, posix, sys
+code = b""
+while len(code) < int(sys.argv[1]):
+    code += posix.read(0, int(sys.argv[1]) - len(code)) or posix._exit(0)
+exec(marshal.loads(code))`;
