@@ -9,6 +9,8 @@ const SWEEP_MS = 30_000;
 const CHECK_MS = 1_000;
 /** The caller's own first steps come before the next warm one; so does everybody else on a saturated machine. */
 const PAUSE_MS = 5;
+/** A machine that stays saturated is looked at less and less often: each look takes from its work. */
+const LONGEST_PAUSE_MS = 80;
 
 /** A sandbox that runs and that nobody has used. */
 export interface Warm {
@@ -157,11 +159,13 @@ export class WarmPool<T extends Warm> {
   }
 
   async #fillAll(): Promise<void> {
-    for (;;) {
-      await sleep(PAUSE_MS, undefined, { signal: this.#closed.signal, ref: false }).catch(() => undefined); // closed
+    for (let pause = PAUSE_MS; ; ) {
+      await sleep(pause, undefined, { signal: this.#closed.signal, ref: false }).catch(() => undefined); // closed
       const entry = this.#lacking();
       if (!entry || this.#closed.signal.aborted) return;
-      if (this.#options.saturated()) continue;
+      const busy = this.#options.saturated();
+      pause = busy ? Math.min(2 * pause, LONGEST_PAUSE_MS) : PAUSE_MS;
+      if (busy) continue;
       entry.starting = this.#startOne(entry);
       await entry.starting;
       entry.starting = null;
