@@ -1,10 +1,11 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { afterEach, beforeEach, expect, test } from "vitest";
+import { EXIT } from "./exit-codes.ts";
 import { claimServiceFile, readServiceFile, releaseServiceFile } from "./service-file.ts";
 
 let home = "";
@@ -53,6 +54,13 @@ test("a home whose claim is held up by another has that other's", async () => {
   expect(claimServiceFile(home, "http://a")).toBe(false);
   other.exec("ROLLBACK");
   expect(claimServiceFile(home, "http://a")).toBe(true);
+});
+
+test("a home whose lock cannot be opened says which file it is and what to do", async () => {
+  await mkdir(join(home, "service.lock"));
+  expect(() => claimServiceFile(home, "http://a")).toThrow(
+    expect.objectContaining({ message: expect.stringContaining(join(home, "service.lock")), exitCode: EXIT.failed }),
+  );
 });
 
 test("a file of a process that died, or a broken one, holds nobody up", async () => {

@@ -3,6 +3,7 @@ import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import * as z from "zod";
+import { CommandError, EXIT } from "./exit-codes.ts";
 
 /** `<home>/service.json`: where the service of this home answers, and which process supervises it. */
 const ServiceFile = z.object({ url: z.string(), pid: z.int() });
@@ -41,14 +42,22 @@ export function claimServiceFile(home: string, url: string): boolean {
  * would not be.
  */
 function lock(home: string): Disposable | null {
-  const database = new DatabaseSync(join(home, "service.lock"), { timeout: LOCK_WAIT_MS });
+  const path = join(home, "service.lock");
+  let database: DatabaseSync | null = null;
   try {
+    database = new DatabaseSync(path, { timeout: LOCK_WAIT_MS });
     database.exec("BEGIN EXCLUSIVE");
-    return { [Symbol.dispose]: () => database.close() };
+    const held = database;
+    return { [Symbol.dispose]: () => held.close() };
   } catch (error) {
-    database.close();
+    database?.close();
     if (error instanceof Error && "errcode" in error && error.errcode === SQLITE_BUSY) return null;
-    throw error;
+    const why = error instanceof Error ? error.message : String(error);
+    throw new CommandError(
+      EXIT.failed,
+      `${path} cannot be locked: ${why}`,
+      "let this user write that file, e.g. by sudo rm of one that another user made, or choose another home with POLYGYM_HOME",
+    );
   }
 }
 
