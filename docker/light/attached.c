@@ -39,9 +39,10 @@ int stacks_detached_layers(void) {
 /* Since Linux 6.3. */
 int tmpfs_maps_ids(void) {
   struct clone_args a = {.exit_signal = SIGCHLD, .flags = CLONE_NEWUSER};
-  int tmpfs = new_tmpfs(65536, 4, "755", 0), maps = 1;
+  int tmpfs = new_tmpfs(65536, 4, "755", 0), maps = 1, host_pid = getpid();
   int pid = tmpfs < 0 ? -1 : (int)syscall(SYS_clone3, &a, sizeof a);
-  if (pid == 0) for (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);;) pause();
+  if (pid == 0) for (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0); getppid() == host_pid;) pause();
+  if (pid == 0) _exit(0);
   int userns = pid > 0 ? write_maps(pid, host.range_base) : -1;
   if (userns >= 0 && sys_idmap(tmpfs, userns, 0) < 0 && errno == EINVAL) maps = 0;
   if (userns >= 0) close(userns);
@@ -66,17 +67,22 @@ int keep_mount(int mount) {
 
 void let_go(int mount) {
   char path[24];
+  int error = errno;
   if (own < 0 || mount < 0) return;
   path_of(mount, path);
   umount2(path, MNT_DETACH);
+  errno = error;
 }
 
 int stage_open(void) {
   if (staged) return 0;
   int mount = sys_open_tree(empty_stage, "", AT_EMPTY_PATH);
-  if (mount < 0 || sys_move_mount(mount, STAGE) < 0) return failed("open the stage");
-  close(mount);
-  return staged = 1, chdir(STAGE);
+  int moved = mount < 0 ? -1 : sys_move_mount(mount, STAGE);
+  if (moved < 0) failed("open the stage");
+  if (mount >= 0) close(mount);
+  if (moved < 0) return -1;
+  staged = 1;
+  return chdir(STAGE);
 }
 
 void stage_close(void) {
@@ -162,5 +168,6 @@ int attached_enter(void) {
   close(kept);
   for (int i = 0; i < MAX_IMAGES; i++) if (images[i].used && keep_image(&images[i]) < 0) return -1;
   for (int i = 0; i < DEVICES && !host.root_mode; i++) if (keep_mount(host.devices[i]) < 0) return failed("mount devices");
+  if (leave_for_bare() < 0 || return_from_bare() < 0) return failed("go between mount namespaces (it takes CAP_SYS_CHROOT)");
   return try_attached_layers();
 }

@@ -71,7 +71,7 @@ export class RunCollector implements FrameHandler {
   readonly #latest: number;
   #overdue: NodeJS.Timeout;
   #over = false;
-  /** Called when the program has taken so many bytes of input, and when the command has ended. */
+  /** Called when the program has taken so many bytes of input. */
   onTaken: (bytes: number) => void = () => undefined;
 
   constructor(bounds: RunBounds, context: CommandContext) {
@@ -109,7 +109,6 @@ export class RunCollector implements FrameHandler {
     this.#end();
     if (frame.type === "X") this.done.resolve(this.#resultOf(new PayloadReader(frame.payload)));
     else this.#refuse(frame.payload.toString());
-    this.onTaken(0);
   }
 
   /** What the sandbox's own programs leave no room for is their doing, a value; another refusal is the tier's. */
@@ -126,7 +125,6 @@ export class RunCollector implements FrameHandler {
   fail(error: GymError): void {
     this.#end();
     this.done.reject(error);
-    this.onTaken(0);
   }
 
   #take(stream: OutputChunk["stream"], data: Uint8Array): void {
@@ -268,6 +266,7 @@ export class Command implements SandboxProcess {
 
   #end(): void {
     this.#ended = true;
+    this.#taken.resolve();
     this.#connection.unregister(this.#id);
   }
 

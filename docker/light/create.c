@@ -68,8 +68,9 @@ static int sandbox_mounts(const struct create_request *q, struct sandbox *s, int
   if (made < 0) return -1;
   if (host.root_mode || host.attached) {
     mapped = sys_open_tree(s->tmpfs, "", AT_EMPTY_PATH);
-    if (mapped < 0 || (host.maps_tmpfs && sys_idmap(mapped, userns, 0) < 0)) return failed("map ids of tmpfs");
+    if (mapped < 0) return failed("clone tmpfs");
     retire(&mapped, 1);
+    if (host.maps_tmpfs && sys_idmap(mapped, userns, 0) < 0) return failed("map ids of tmpfs");
     if (host.attached && stage_upper(mapped) < 0) return -1;
   }
   for (int i = 0; i < images[q->image].nmounts; i++) {
@@ -162,8 +163,8 @@ static int clone_child(const struct plan *p, struct sandbox *s, int into, uint32
     .flags = CLONE_PIDFD | CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWNET};
   if (into >= 0) a.cgroup = (uint64_t)into, a.flags |= CLONE_INTO_CGROUP;
   if (leave_for_bare() < 0) return failed("enter the namespace for children");
-  if (host.root_mode && sys_set_ids(base, base) < 0) return failed("take the sandbox's ids");
-  int pid = (int)syscall(SYS_clone3, &a, sizeof a);
+  int ready = !host.root_mode || sys_set_ids(base, base) == 0;
+  int pid = ready ? (int)syscall(SYS_clone3, &a, sizeof a) : -1;
   if (pid == 0) {
     close(ends[0]);
     inside(p, ends[1]);
@@ -171,7 +172,7 @@ static int clone_child(const struct plan *p, struct sandbox *s, int into, uint32
   int error = errno;
   if ((host.root_mode && sys_set_ids(0, 0) < 0) || return_from_bare() < 0) abort(); /* never go on as somebody else */
   errno = error;
-  return pid < 0 ? failed("clone") : pid;
+  return pid < 0 ? failed(ready ? "clone" : "take the sandbox's ids") : pid;
 }
 
 int sandbox_create(const struct create_request *q, struct sandbox *s) {

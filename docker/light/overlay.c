@@ -134,10 +134,12 @@ int overlay_writable(const struct create_request *q, int mount, int mapped, int 
 int overlay_read_only(const struct create_request *q, struct layer *const *below, int depth, int userns, uid_t owner) {
   struct stack s;
   int empty = new_tmpfs(4096, 2, "755", MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV);
-  if (empty < 0 || stack_begin(&s, userns) < 0) return -1;
-  int bad = add_layers(&s, below, depth, q->mount) < 0 || image_lowers(&s, &images[q->image], q->mount) < 0;
+  if (empty < 0) return failed("make an empty layer");
+  int begun = stack_begin(&s, userns) == 0;
+  int bad = !begun || add_layers(&s, below, depth, q->mount) < 0 || image_lowers(&s, &images[q->image], q->mount) < 0;
   if (bad) retire(&empty, 1);
-  else bad = add(&s, empty, "add an empty layer") < 0; /* an overlay without upper needs two layers */
+  if (!begun) return -1;
+  if (!bad) bad = add(&s, empty, "add an empty layer") < 0; /* an overlay without upper needs two layers */
   return bad ? stack_drop(&s) : stack_end(&s, -1, owner, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
 }
 

@@ -145,6 +145,20 @@ behaviour("holds back a writer whose program does not read, and lets it go with 
   expect(written).toBe(64 * piece.length);
 });
 
+behaviour("lets a writer go whose program closes its input and lives on", async ({ sandbox }) => {
+  const argv = ["bash", "-c", "sleep 0.2; exec <&-; sleep 0.2; echo lived"];
+  await using running = await sandbox.spawn({ argv, timeoutMs: T });
+  for (let i = 0; i < 64; i++) await running.write(Buffer.alloc(16 * 1024));
+  expect(decode((await running.exit).stdout)).toBe("lived\n");
+});
+
+behaviour("ends the input of a program only when that has taken all of it", async ({ sandbox }) => {
+  await using running = await sandbox.spawn({ argv: ["bash", "-c", "sleep 0.2; wc -c"], timeoutMs: T });
+  await running.write(Buffer.alloc(120 * 1024));
+  await running.closeStdin();
+  expect(decode((await running.exit).stdout)).toBe(`${120 * 1024}\n`);
+});
+
 behaviour("gives a slow reader all of many small pieces, in their order", async ({ sandbox }) => {
   await using running = await sandbox.spawn({ argv: ["bash", "-c", "sleep 0.2; sha256sum"], timeoutMs: T });
   const lines = Array.from({ length: 4000 }, (_, i) => `${i} ${"x".repeat(i % 200)}\n`);

@@ -1,4 +1,4 @@
-import { randomBytes } from "node:crypto";
+import { randomUUID } from "node:crypto";
 import * as z from "zod";
 import type { Json } from "../../core/json.ts";
 import type { ExecResult, Sandbox } from "../../core/sandbox.ts";
@@ -20,8 +20,6 @@ import { isTyped } from "./typed-value.ts";
 const MAX_ANSWER_BYTES = 4 * 1024 * 1024;
 /** All answers of one process together: bounds what a judge must hold. */
 const MAX_ANSWERS_BYTES = 64 * 1024 * 1024;
-/** Questions on their way at once. */
-const MOST_AHEAD = 16;
 /** Kept of what the code prints; only its end is ever shown. */
 const MAX_PRINTED_BYTES = 64 * 1024;
 
@@ -57,11 +55,6 @@ export interface SubjectCall {
   readonly kwargs: Readonly<Record<string, Json>>;
 }
 
-interface Question {
-  readonly limitMs: () => number;
-  readonly answer: PromiseWithResolvers<string>;
-}
-
 /** Starts the process of a module; what it writes on its channel goes to `onChannel`. */
 export type StartModule = (onChannel: (data: Uint8Array) => void) => Promise<LineProcess>;
 
@@ -92,11 +85,9 @@ export const ownProcess =
 
 export class CalledSubject implements AsyncDisposable {
   #process: LineProcess | null = null;
-  /** Asked and not answered, in order: a subject answers one after the other. */
-  readonly #waiting: Question[] = [];
+  #waiting: PromiseWithResolvers<string> | null = null;
   /** Why it answers no more: a SubjectFault, or a failure of ours. The first one stays. */
   #end: Error | null = null;
-  #timer: FairTimer | null = null;
   #bytes = 0;
   readonly #lines = new ChannelLines({
     maxLineBytes: MAX_ANSWER_BYTES,
@@ -122,36 +113,18 @@ export class CalledSubject implements AsyncDisposable {
 
   /** Imports the module: dotted name (Python) or file (JavaScript) below the workspace. Null when it was imported, else what it raised. */
   async load(entry: string, timeoutMs: number): Promise<Raised | null> {
-    const outcome = await this.#ask({ entry }, () => timeoutMs);
+    const outcome = await this.#ask({ entry }, timeoutMs);
     return outcome.status === "raised" ? outcome.raised : null;
   }
 
   /** One call. Death, time-out and violations are thrown as SubjectFault, and every later call throws the same. */
   call(call: SubjectCall, timeoutMs: number): Promise<CallOutcome> {
-    return this.#ask(bodyOf(call), () => timeoutMs);
-  }
-
-  /**
-   * Many calls one after the other, asked up to {@link MOST_AHEAD} ahead of their answers. Gives each item with its outcome.
-   * `limitMs` is asked when a call's turn comes: with the answer to the one before it.
-   */
-  async *callAll<T extends { readonly call: SubjectCall }>(
-    items: readonly T[],
-    limitMs: () => number,
-  ): AsyncGenerator<T & { readonly outcome: CallOutcome }> {
-    const asked: Promise<T & { readonly outcome: CallOutcome }>[] = [];
-    for (const item of items) {
-      if (asked.length === MOST_AHEAD) yield* asked.splice(0, 1);
-      const answered = this.#ask(bodyOf(item.call), limitMs).then((outcome) => ({ ...item, outcome }));
-      answered.catch(() => undefined); // thrown when its turn comes
-      asked.push(answered);
-    }
-    yield* asked;
+    return this.#ask({ function: call.function, args: call.args, kwargs: call.kwargs }, timeoutMs);
   }
 
   /** Ends an exchange: a second answer to the last call would show here. */
   async finish(timeoutMs: number): Promise<void> {
-    await this.#ask({ function: null }, () => timeoutMs);
+    await this.#ask({ function: null }, timeoutMs);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -163,27 +136,25 @@ export class CalledSubject implements AsyncDisposable {
     await this.#process?.closeStdin();
   }
 
-  async #ask(body: object, limitMs: () => number): Promise<CallOutcome> {
+  async #ask(body: object, timeoutMs: number): Promise<CallOutcome> {
     const process = this.#process;
     if (this.#end !== null || process === null) throw this.#end ?? new TypeError("the subject has not been started");
-    const nonce = randomBytes(16).toString("hex");
-    const question = { limitMs, answer: Promise.withResolvers<string>() };
-    this.#waiting.push(question);
-    if (this.#waiting.length === 1) this.#await(question, process);
-    // Not awaited before the answer: a subject that never reads must not hold up the time-out.
-    process.write(`${JSON.stringify({ ...body, nonce })}\n`).catch((error: unknown) => this.#fail(error));
-    return this.#outcome(await question.answer.promise, nonce);
-  }
-
-  /** Its turn has come: from now on its time runs. */
-  #await({ limitMs }: Question, process: LineProcess): void {
-    const timeoutMs = limitMs();
+    const nonce = randomUUID();
+    const waiting = Promise.withResolvers<string>();
+    this.#waiting = waiting;
     const onPassed = () => {
       this.#fail(new SubjectFault("timed_out", `no answer within ${timeoutMs} ms`));
       // The kill's own failure shows on the process's exit.
       process.kill().catch(() => undefined);
     };
-    this.#timer = new FairTimer({ process, timeoutMs, onPassed });
+    using _timer = new FairTimer({ process, timeoutMs, onPassed });
+    try {
+      // Not awaited before the answer: a subject that never reads must not hold up the time-out.
+      process.write(`${JSON.stringify({ ...body, nonce })}\n`).catch((error: unknown) => this.#fail(error));
+      return this.#outcome(await waiting.promise, nonce);
+    } finally {
+      this.#waiting = null;
+    }
   }
 
   #outcome(line: string, nonce: string): CallOutcome {
@@ -212,24 +183,19 @@ export class CalledSubject implements AsyncDisposable {
   }
 
   #answered(line: string): void {
-    const question = this.#waiting.shift();
-    if (question === undefined) return void this.#violated("an answer that nobody asked for");
-    this.#timer?.[Symbol.dispose]();
-    this.#timer = null;
-    question.answer.resolve(line);
-    const [next] = this.#waiting;
-    if (next !== undefined && this.#process !== null) this.#await(next, this.#process);
+    const waiting = this.#waiting;
+    this.#waiting = null;
+    if (waiting === null) this.#violated("an answer that nobody asked for");
+    else waiting.resolve(line);
   }
 
   #fail(error: unknown): void {
     this.#end ??= error instanceof Error ? error : new Error(String(error));
-    this.#timer?.[Symbol.dispose]();
-    this.#timer = null;
-    for (const { answer } of this.#waiting.splice(0)) answer.reject(this.#end);
+    const waiting = this.#waiting;
+    this.#waiting = null;
+    waiting?.reject(this.#end);
   }
 }
-
-const bodyOf = (call: SubjectCall) => ({ function: call.function, args: call.args, kwargs: call.kwargs });
 
 function parseJson(line: string): unknown {
   try {

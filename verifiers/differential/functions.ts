@@ -52,10 +52,11 @@ export async function compareFunctions(room: Room, plan: FunctionPlan, deadline:
     const raised = await loaded;
     if (raised !== null)
       throw new SubjectFault(null, `${plan.target.entry} cannot be imported: ${raised.name}: ${raised.message}`);
-    const limitMs = () => Math.min(plan.callTimeoutMs, deadline.remainingMs());
-    for await (const { call, gold, outcome } of subject.callAll(expectations, limitMs))
+    for (const { call, gold } of expectations) {
+      const outcome = await subject.call(call, Math.min(plan.callTimeoutMs, deadline.remainingMs()));
       checks.push(checkOf(checks.length, call, compareOutcomes(gold, outcome, { sent: call.args, rules })));
-    await subject.finish(limitMs());
+    }
+    await subject.finish(Math.min(plan.callTimeoutMs, deadline.remainingMs()));
   } catch (error) {
     if (error instanceof SubjectFault)
       error.checks = expectations.map(({ call }, i) => checks[i] ?? checkOf(i, call, "no answer"));
