@@ -154,10 +154,6 @@ export interface Task {
   readonly verifiers: readonly TaskVerifier[];
 }
 
-/** Whether a base's workspace, with this other name, holds the task's own files and nothing else, as far as the task tells. */
-export const hasPlainBase = ({ setup, context }: Pick<Task, "setup" | "context">, alias: string | null): boolean =>
-  setup === null && context === null && alias === null;
-
 /** What a list shows of a task; never hidden material. */
 export const TaskSummary = z.object({
   id: TaskId,

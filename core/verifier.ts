@@ -114,8 +114,11 @@ export interface Room {
   readonly signal: AbortSignal;
   /** Absolute path of an interpreter of the image, by its name in ImageInfo.runtimes. None: GymError `runtime_missing`. */
   interpreter(name: string): string;
-  /** Base plus submission, then `overlay` on top (protected files restored). */
-  subject(overlay?: FileTree): Promise<Sandbox>;
+  /**
+   * Base plus submission, then `overlay` on top (protected files restored), in the place of what is there and of links of
+   * the submission that lead there. Paths of `cleared` hold the overlay's files and nothing else. (Default cleared: none)
+   */
+  subject(overlay?: FileTree, cleared?: readonly string[]): Promise<Sandbox>;
   /** Base plus the task's gold. */
   reference(overlay?: FileTree): Promise<Sandbox>;
   /** The bare image with `files` in the workspace; nothing of the task or the submission. */

@@ -28,6 +28,7 @@ export interface TaskParts {
   readonly gold: Texts;
   readonly verifiers: Readonly<Record<string, { readonly files: Texts; readonly config: JsonObject }>>;
   readonly allowedProtected?: readonly string[];
+  readonly setup?: string;
 }
 
 export function taskOf(parts: TaskParts): Task {
@@ -48,7 +49,7 @@ export function taskOf(parts: TaskParts): Task {
     runtimes: [],
     instruction: "Solve it.",
     files: treeOf(parts.files),
-    setup: null,
+    setup: parts.setup ?? null,
     allowedProtected: parts.allowedProtected ?? [],
     allowedHosts: [],
     limits: { memoryBytes: 256 * 1024 * 1024, diskBytes: 64 * 1024 * 1024, processes: 64 },
@@ -103,13 +104,13 @@ export class JudgingLab implements AsyncDisposable {
 
   /** The submission that an attempt leaves, made as an episode makes it. */
   async submit(task: Task, attempt: Attempt): Promise<Submission> {
-    const sandbox = await this.provider.open({ image: "host", from: await this.#base(task), owner: "attempt" });
+    const sandbox = await this.provider.open({ image: "host", from: await this.base(task), owner: "attempt" });
     for (const path of attempt.deleted ?? []) await sandbox.remove(`${WORKSPACE}/${path}`);
     for (const [path, text] of Object.entries(attempt.files ?? {})) await sandbox.write(`${WORKSPACE}/${path}`, text);
     if (attempt.script !== undefined) await sandbox.exec({ argv: ["bash", "-c", attempt.script], timeoutMs: 30_000 });
     const snapshot = await sandbox.freeze();
     try {
-      const exported = await this.provider.export(await this.#base(task), snapshot, {
+      const exported = await this.provider.export(await this.base(task), snapshot, {
         root: WORKSPACE,
         maxBytes: 64 * 1024 * 1024,
         maxEntries: 10_000,
@@ -133,7 +134,8 @@ export class JudgingLab implements AsyncDisposable {
       provider: this.provider,
       servers: this.servers,
       task,
-      base: await this.#base(task),
+      base: await this.base(task),
+      plain: task.setup === null,
       submission,
       verifier,
       seed,
@@ -142,18 +144,20 @@ export class JudgingLab implements AsyncDisposable {
     });
   }
 
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.servers[Symbol.asyncDispose]();
-    await this.provider.close();
-  }
-
-  async #base(task: Task): Promise<Snapshot> {
+  /** Of one task, with its setup. */
+  async base(task: Task): Promise<Snapshot> {
     const known = this.#bases.get(task);
     if (known !== undefined) return known;
     const sandbox = await this.provider.open({ image: task.image, owner: "base" });
     for (const [path, { data, mode }] of task.files) await sandbox.write(`${WORKSPACE}/${path}`, data, { mode });
+    if (task.setup !== null) await sandbox.exec({ argv: ["bash", "-c", task.setup], timeoutMs: 30_000 });
     const base = await sandbox.freeze();
     this.#bases.set(task, base);
     return base;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.servers[Symbol.asyncDispose]();
+    await this.provider.close();
   }
 }

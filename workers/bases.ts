@@ -1,8 +1,9 @@
 import { GymError } from "../core/errors.ts";
 import type { Digest } from "../core/ids.ts";
-import { type ImageInfo, type SandboxProvider, type Snapshot, WORKSPACE } from "../core/sandbox.ts";
+import { type ImageInfo, type Sandbox, type SandboxProvider, type Snapshot, WORKSPACE } from "../core/sandbox.ts";
 import { EGRESS, type Task } from "../core/task.ts";
 import { otherName, workdirMisfit } from "../core/workdir.ts";
+import { isEmpty, isWorkspace, toolsInWorkspace } from "./base-workspace.ts";
 import type { ImageGate } from "./images/gate.ts";
 
 /** Bases kept beside those in use; each holds a small tmpfs layer. */
@@ -15,6 +16,10 @@ interface Base {
   readonly snapshot: Snapshot;
   /** Another name of the workspace in it, a link; null: none. */
   readonly alias: string | null;
+  /** Its workspace holds the task's own files and nothing else. */
+  readonly plain: boolean;
+  /** Tools of its image that an attempt could put others in the place of. */
+  readonly toolsInside: ReadonlySet<string>;
 }
 
 /** A base in use. Dispose it when the last sandbox and export over it are done. */
@@ -49,9 +54,9 @@ export class Bases {
   async lease(task: Task): Promise<BaseLease> {
     const entry = await this.#usable(task);
     let held = true;
-    const { snapshot, alias } = await entry.ready;
+    const { snapshot, alias, plain, toolsInside } = await entry.ready;
     return {
-      ...{ snapshot, alias },
+      ...{ snapshot, alias, plain, toolsInside },
       [Symbol.dispose]: () => {
         if (held) entry.leases--;
         held = false;
@@ -124,38 +129,52 @@ export class Bases {
 
 async function buildBase(provider: SandboxProvider, task: Task): Promise<Base> {
   const image = await provider.image(task.image);
-  const missing = task.runtimes.filter((name) => name !== EGRESS && !(name in image.runtimes));
-  if (missing.length > 0)
-    throw new GymError("runtime_missing", `image ${task.image} has no ${missing.join(", ")}, which ${task.id} needs`);
-  const alias = workdirOf(task, image);
-  const opening = { image: task.image, owner: `base-${task.id}`, limits: task.limits, workdir: alias };
+  needTools(task, Object.keys(image.runtimes));
+  const claimed = workdirOf(task, image);
+  const opening = { image: task.image, owner: `base-${task.id}`, limits: task.limits, workdir: claimed };
   const sandbox = await provider.open(opening);
   try {
-    for (const [path, file] of task.files) {
-      const written = await sandbox.write(`${WORKSPACE}/${path}`, file.data, { mode: file.mode });
-      if (!written.ok)
-        throw new GymError(
-          "task_invalid",
-          `${task.id}: environment/${path} does not fit into a sandbox: ${written.message}`,
-        );
-    }
-    if (task.setup !== null) {
-      const result = await sandbox.exec({
-        argv: ["bash", "-c", task.setup],
-        cwd: WORKSPACE,
-        timeoutMs: SETUP_TIMEOUT_MS,
-      });
-      if (result.exitCode !== 0)
-        throw new GymError(
-          "task_invalid",
-          `${task.id}: setup ended with ${result.exitCode ?? result.signal}: ${Buffer.from(result.stderr).toString().slice(-500)}`,
-        );
-    }
-    return { snapshot: await sandbox.freeze(), alias };
+    const plain = task.setup === null && (await isEmpty(sandbox));
+    await putFiles(sandbox, task);
+    if (task.setup !== null) await setUp(sandbox, task, task.setup);
+    const alias = claimed !== null && (await isWorkspace(sandbox, claimed)) ? claimed : null;
+    const toolsInside = plain ? new Set<string>() : await toolsInWorkspace(sandbox, image.runtimes);
+    needTools(task, new Set(Object.keys(image.runtimes)).difference(toolsInside));
+    return { snapshot: await sandbox.freeze(), alias, plain, toolsInside };
   } catch (error) {
     await sandbox.close();
     throw error;
   }
+}
+
+function needTools(task: Task, has: Iterable<string>): void {
+  const there = new Set(has);
+  const missing = task.runtimes.filter((name) => name !== EGRESS && !there.has(name));
+  if (missing.length > 0)
+    throw new GymError(
+      "runtime_missing",
+      `image ${task.image} has no ${missing.join(", ")} outside of the workspace, which ${task.id} needs`,
+    );
+}
+
+async function putFiles(sandbox: Sandbox, task: Task): Promise<void> {
+  for (const [path, file] of task.files) {
+    const written = await sandbox.write(`${WORKSPACE}/${path}`, file.data, { mode: file.mode });
+    if (!written.ok)
+      throw new GymError(
+        "task_invalid",
+        `${task.id}: environment/${path} does not fit into a sandbox: ${written.message}`,
+      );
+  }
+}
+
+async function setUp(sandbox: Sandbox, task: Task, script: string): Promise<void> {
+  const result = await sandbox.exec({ argv: ["bash", "-c", script], cwd: WORKSPACE, timeoutMs: SETUP_TIMEOUT_MS });
+  if (result.exitCode !== 0)
+    throw new GymError(
+      "task_invalid",
+      `${task.id}: setup ended with ${result.exitCode ?? result.signal}: ${Buffer.from(result.stderr).toString().slice(-500)}`,
+    );
 }
 
 /**

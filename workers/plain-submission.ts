@@ -1,6 +1,6 @@
 import { sha256 } from "../core/ids.ts";
 import { type ManifestEntry, type Submission, WORKSPACE } from "../core/sandbox.ts";
-import { hasPlainBase, type Task } from "../core/task.ts";
+import type { Task } from "../core/task.ts";
 import { type TarEntry, writeTar } from "../docker/canonical-tar.ts";
 
 /** More is left to a sandbox, which holds it to the task's limits. */
@@ -12,15 +12,14 @@ const MAX_PATH = 256;
 
 /**
  * The submission that some written files make over a task's base, without a sandbox: byte for byte what an export of one would
- * be, because the base is nothing but the task's own files. Null when it takes a sandbox to know: after a setup, over an image with files of its own, for folders
- * in the place of files, unusual names, and anything large.
+ * be, over a base whose workspace is nothing but the task's own files. Null when it takes a sandbox to know: for folders in the
+ * place of files, unusual names, and anything large.
  */
 export function plainSubmission(
-  task: Pick<Task, "files" | "setup" | "context">,
+  task: Pick<Task, "files">,
   written: ReadonlyMap<string, Uint8Array>,
-  alias: string | null,
 ): Submission | null {
-  if (!hasPlainBase(task, alias) || written.size > MAX_FILES) return null;
+  if (written.size > MAX_FILES) return null;
   let bytes = 0;
   for (const data of written.values()) bytes += data.length;
   if (bytes > MAX_BYTES) return null;

@@ -42,14 +42,14 @@ export async function submissionFrom(
 }
 
 function plainInput({ input, task, lease }: SubmissionRequest): Submission | null {
-  if (!("files" in input)) return null;
+  if (!lease.plain || !("files" in input)) return null;
   const written = new Map<string, Uint8Array>();
   for (const [path, value] of Object.entries(input.files)) {
     const data = bytesOf(value);
     if (data === null) return null;
     written.set(path, data);
   }
-  return plainSubmission(task, written, lease.alias);
+  return plainSubmission(task, written);
 }
 
 async function applyInput(sandbox: Sandbox, { input, framework, task, lease }: SubmissionRequest): Promise<void> {

@@ -162,14 +162,13 @@ export async function judgeOne(deps: WorkerDeps, work: OneJudgement, signal: Abo
     try {
       // A base that died with its host is made again: that is no property of the submission.
       using fresh = deps.provider.holds(work.lease.snapshot) ? null : await deps.bases.lease(work.task);
-      const { snapshot: base, alias } = fresh ?? work.lease;
+      const { snapshot: base, alias, plain, toolsInside } = fresh ?? work.lease;
       const judgement = await boundary("verify", "verifier_failed", () =>
         judgeSubmission({
           provider: deps.provider,
           servers: deps.servers,
           task: work.task,
-          base,
-          alias,
+          ...{ base, alias, plain, toolsInside },
           submission: work.data,
           verifier,
           seed: work.seed,

@@ -1,9 +1,12 @@
 import { GymError } from "../../core/errors.ts";
-import type { FileResult, Sandbox } from "../../core/sandbox.ts";
+import type { Sandbox } from "../../core/sandbox.ts";
 import { WORKSPACE } from "../../core/sandbox.ts";
-import { type FileTree, hasPlainBase, type ScriptedChange, type Task } from "../../core/task.ts";
-import type { ApplyPlan } from "./path-policy.ts";
-import { SubjectFault } from "./subject-fault.ts";
+import type { FileTree, ScriptedChange, Task } from "../../core/task.ts";
+import type { Flag } from "../../core/verifier.ts";
+import { isWithin } from "../../core/workdir.ts";
+import { clearWay } from "./clear-way.ts";
+import { type ApplyPlan, foldersOf } from "./path-policy.ts";
+import { accept, SubjectFault } from "./subject-fault.ts";
 import type { TarItem } from "./tar-reader.ts";
 
 const APPLY_TIMEOUT_MS = 60_000;
@@ -22,42 +25,76 @@ done`;
 
 export interface Applying {
   readonly plan: ApplyPlan;
-  readonly task: Pick<Task, "files" | "setup" | "context">;
+  readonly task: Pick<Task, "files" | "allowedProtected">;
   readonly root: string;
-  /** The other name of the root in the base; null: none. */
-  readonly alias: string | null;
+  /** The base's workspace holds the task's own files and nothing else. */
+  readonly plain: boolean;
 }
 
-/** Puts a planned submission on a fresh base. Links come last, so that nothing is written through one. */
-export async function applyPlan(sandbox: Sandbox, { plan, task, root, alias }: Applying): Promise<void> {
-  for (const path of plan.deleted)
-    accept(await sandbox.remove(`${root}/${path}`), path, ["not_found", "not_a_directory"]);
-  for (const item of plan.items)
-    if (mustGiveWay(item, { task, alias }))
-      accept(await sandbox.remove(`${root}/${item.path}`), item.path, ["not_found"]);
-  const filled = new Set(plan.items.flatMap((item) => (item.type === "file" ? foldersAbove(item.path) : [])));
-  const folders = plan.items.filter((item) => item.type === "directory");
+/**
+ * Puts a planned submission on a fresh base. Nothing is written through a link: those that the base has are out of the way
+ * before anything is written, those of the submission come last. Answers what only the base could tell was to be left out.
+ */
+export async function applyPlan(sandbox: Sandbox, applying: Applying): Promise<readonly Flag[]> {
+  const { root } = applying;
+  const { items, flags } = await (applying.plain ? clearOwnFiles(sandbox, applying) : clearWay(sandbox, applying));
+  const filled = new Set(items.flatMap((item) => (item.type === "file" ? foldersOf(item) : [])));
+  const folders = items.filter((item) => item.type === "directory");
   const bare = folders.filter((item) => item.mode !== 0o755 || !filled.has(item.path));
   await make(
     sandbox,
     bare.flatMap((item) => ["d", ((item.mode & 0o777) | 0o700).toString(8), `${root}/${item.path}`]),
   );
-  for (const item of plan.items)
+  for (const item of items)
     if (item.type === "file")
       accept(await sandbox.write(`${root}/${item.path}`, item.data, { mode: item.mode & 0o777 }), item.path);
-  const links = plan.items.filter((item) => item.type === "symlink");
+  const links = items.filter((item) => item.type === "symlink");
   await make(
     sandbox,
     links.flatMap((item) => ["l", item.target, `${root}/${item.path}`]),
   );
+  return flags;
 }
 
-/** Puts trusted files in the workspace, in the place of whatever is there. `links`: the submission's, which must not redirect them. */
-export async function applyOverlay(sandbox: Sandbox, files: FileTree, links: readonly string[] = []): Promise<void> {
+/** Where the task tells what the base has, nothing needs to be looked at. */
+async function clearOwnFiles(
+  sandbox: Sandbox,
+  { plan, task, root }: Applying,
+): Promise<Pick<ApplyPlan, "items" | "flags">> {
+  for (const path of plan.deleted)
+    accept(await sandbox.remove(`${root}/${path}`), path, ["not_found", "not_a_directory"]);
+  for (const item of plan.items)
+    if (mustGiveWay(item, task)) accept(await sandbox.remove(`${root}/${item.path}`), item.path, ["not_found"]);
+  return { items: plan.items, flags: [] };
+}
+
+export interface Overlay {
+  readonly files: FileTree;
+  /** Paths that are to hold the trusted files and nothing else. (Default: none) */
+  readonly cleared?: readonly string[];
+  /** The submission's links, which must not redirect them. (Default: none) */
+  readonly links?: readonly string[];
+  /** There is no file or link but of the task and the submission. */
+  readonly plain: boolean;
+}
+
+/**
+ * Puts trusted files in the workspace, in the place of whatever is there. A folder that is a link of the base, and not of the
+ * submission, stays one: what it leads to is the task's own.
+ */
+export async function applyOverlay(
+  sandbox: Sandbox,
+  { files, cleared = [], links = [], plain }: Overlay,
+): Promise<void> {
+  const places = [...files.keys(), ...cleared];
   for (const link of links)
-    if ([...files.keys()].some((path) => path === link || path.startsWith(`${link}/`)))
+    if (places.some((path) => isWithin(link, path)))
       accept(await sandbox.remove(`${WORKSPACE}/${link}`), link, ["not_found"]);
+  for (const path of cleared) accept(await sandbox.remove(`${WORKSPACE}/${path}`), path, ["not_found"]);
   for (const [path, file] of files) {
+    // A link of the base would lead the file into another one's place.
+    if (!plain && !cleared.some((place) => isWithin(place, path)))
+      accept(await sandbox.remove(`${WORKSPACE}/${path}`), path, ["not_found"]);
     const written = await sandbox.write(`${WORKSPACE}/${path}`, file.data, { mode: file.mode });
     if (written.ok) continue;
     // A folder of the submission may stand where a trusted file belongs.
@@ -82,20 +119,10 @@ export async function applyGold(sandbox: Sandbox, gold: ScriptedChange): Promise
     throw new GymError("verifier_failed", `gold: its script ended with ${run.signal ?? run.exitCode}`);
 }
 
-/** True when the base may hold something else at this path: a folder, or whatever its setup made and its image has. */
-function mustGiveWay(item: TarItem, { task, alias }: Pick<Applying, "task" | "alias">): boolean {
-  const { files } = task;
+/** True when a plain base may hold something else at this path. */
+function mustGiveWay(item: TarItem, { files }: Pick<Task, "files">): boolean {
   if (item.type === "directory") return files.has(item.path);
-  return (
-    item.type === "symlink" ||
-    !hasPlainBase(task, alias) ||
-    [...files.keys()].some((path) => path.startsWith(`${item.path}/`))
-  );
-}
-
-function foldersAbove(path: string): string[] {
-  const parts = path.split("/").slice(0, -1);
-  return parts.map((_, i) => parts.slice(0, i + 1).join("/"));
+  return item.type === "symlink" || [...files.keys()].some((path) => path.startsWith(`${item.path}/`));
 }
 
 async function make(sandbox: Sandbox, words: readonly string[]): Promise<void> {
@@ -105,12 +132,4 @@ async function make(sandbox: Sandbox, words: readonly string[]): Promise<void> {
     if (run.exitCode !== 0)
       throw new SubjectFault("does_not_apply", Buffer.from(run.stderr).toString("utf8").slice(0, 500));
   }
-}
-
-/** The submission's own state (no room, a file where a folder belongs) is its fault; what else went wrong is ours. */
-function accept(result: FileResult<void>, path: string, fine: readonly string[] = []): void {
-  if (result.ok || fine.includes(result.error)) return;
-  const detail = `${path}: ${result.message}`;
-  if (result.error === "other" || result.error === "busy") throw new GymError("verifier_failed", detail);
-  throw new SubjectFault("does_not_apply", detail);
 }

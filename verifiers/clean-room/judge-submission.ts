@@ -1,8 +1,8 @@
 import { GymError } from "../../core/errors.ts";
 import { MOST_WITHHELD_MS, type SandboxProvider, type Snapshot, type Submission } from "../../core/sandbox.ts";
 import type { Task } from "../../core/task.ts";
-import type { Check, Judgement, Verifier } from "../../core/verifier.ts";
-import { type ApplyPlan, planSubmission } from "./path-policy.ts";
+import type { Check, Flag, Judgement, Verifier } from "../../core/verifier.ts";
+import { planSubmission } from "./path-policy.ts";
 import { CleanRoom } from "./room.ts";
 import type { ServerPool } from "./server-pool.ts";
 import { SubjectFault } from "./subject-fault.ts";
@@ -16,6 +16,10 @@ export interface JudgeRequest {
   readonly base: Snapshot;
   /** Another name of the workspace in the base. (Default: none) */
   readonly alias?: string | null;
+  /** As the base's lease says. (Default: false, nobody knows) */
+  readonly plain?: boolean;
+  /** As the base's lease says. (Default: none) */
+  readonly toolsInside?: ReadonlySet<string>;
   readonly submission: Submission;
   readonly verifier: Verifier;
   readonly seed: number;
@@ -44,10 +48,10 @@ export async function judgeSubmission(request: JudgeRequest): Promise<Judgement>
   await using room = new CleanRoom({ ...request, entry, plan, image, signal, limits: { wallMs: request.wallMs } });
   const timer = setTimeout(() => wall.abort(), request.wallMs + GRACE_MS);
   try {
-    return finished(await unlessAborted(verifier.verify(room), signal), plan);
+    return finished(await unlessAborted(verifier.verify(room), signal), [...plan.flags, ...room.flags]);
   } catch (error) {
     request.signal.throwIfAborted();
-    if (error instanceof SubjectFault) return finished(judgementOf(error), plan);
+    if (error instanceof SubjectFault) return finished(judgementOf(error), [...plan.flags, ...room.flags]);
     if (wall.signal.aborted)
       throw new GymError("verifier_failed", `${verifier.id} did not end within ${request.wallMs} ms`, { cause: error });
     if (error instanceof GymError) throw error;
@@ -78,12 +82,12 @@ const judgementOf = (fault: SubjectFault): Judgement => ({
   detail: { reason: fault.message.slice(0, MAX_MESSAGE) },
 });
 
-function finished(judgement: Judgement, plan: ApplyPlan): Judgement {
+function finished(judgement: Judgement, flags: readonly Flag[]): Judgement {
   const checks = judgement.checks
     .slice(0, MAX_CHECKS)
     .map(
       (check): Check =>
         check.message === undefined ? check : { ...check, message: check.message.slice(0, MAX_MESSAGE) },
     );
-  return { ...judgement, checks, flags: [...plan.flags, ...judgement.flags] };
+  return { ...judgement, checks, flags: [...flags, ...judgement.flags] };
 }

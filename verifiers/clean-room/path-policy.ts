@@ -31,7 +31,7 @@ export function planSubmission(
   const content = readTar(submission.tar);
   checkManifest(submission, content.items);
   const { files, allowedProtected } = task;
-  const guarded = [...files.keys()].filter((path) => protectionOf(path, allowedProtected) === "protected");
+  const guarded = new Set([...files.keys()].filter((path) => protectionOf(path, allowedProtected) === "protected"));
   const base: Base = { files, allowedProtected, guarded, root: submission.root, alias };
   const flags = new FlagList();
   for (const { path, reason } of content.refused) flags.add("refused_entry", `${path}: ${reason}`);
@@ -41,7 +41,7 @@ export function planSubmission(
   return { items, deleted: deleted.flatMap((path) => admittedDeletion(path, base, flags)), flags: flags.list };
 }
 
-class FlagList {
+export class FlagList {
   readonly list: Flag[] = [];
 
   add(name: string, detail: string): void {
@@ -65,7 +65,7 @@ interface Base {
   readonly files: Task["files"];
   readonly allowedProtected: readonly string[];
   /** Its files that an attempt may not change. */
-  readonly guarded: readonly string[];
+  readonly guarded: ReadonlySet<string>;
   readonly root: string;
   readonly alias: string | null;
 }
@@ -87,6 +87,8 @@ function refusalOf(item: TarItem, seen: ReadonlySet<string>, base: Base): string
   if (item.type === "symlink" && !linkStaysInside(item, base)) return "symlink_escape";
   const protection = protectionOf(item.path, base.allowedProtected);
   if (protection === "leftover") return "leftover";
+  // A folder in the place of such a file would take it away, too.
+  if (foldersOf(item).some((folder) => base.guarded.has(folder))) return "protected_path";
   if (item.type === "directory") return null;
   if (protection === "protected" || guardedBelow(item.path, base).length > 0) return "protected_path";
   return null;
@@ -100,6 +102,12 @@ export function isContained(path: string): boolean {
   );
 }
 
+/** The folders that an item needs: those above it and, of a folder, itself. The topmost comes first. */
+export function foldersOf({ type, path }: Pick<TarItem, "type" | "path">): string[] {
+  const parts = path.split("/");
+  return parts.slice(0, type === "directory" ? undefined : -1).map((_, i) => parts.slice(0, i + 1).join("/"));
+}
+
 function linkStaysInside({ path, target }: Extract<TarItem, { type: "symlink" }>, { root, alias }: Base): boolean {
   if (target.includes("\0")) return false;
   // Behind a link `..` leads elsewhere than it reads.
@@ -109,7 +117,7 @@ function linkStaysInside({ path, target }: Extract<TarItem, { type: "symlink" }>
 
 /** The base's protected files below a folder: deleting or replacing the folder would take them away. */
 const guardedBelow = (folder: string, base: Base): string[] =>
-  base.guarded.filter((path) => path.startsWith(`${folder}/`));
+  [...base.guarded].filter((path) => path.startsWith(`${folder}/`));
 
 function admittedDeletion(path: string, base: Base, flags: FlagList): string[] {
   if (!isContained(path)) {

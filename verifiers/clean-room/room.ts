@@ -2,13 +2,14 @@ import { GymError } from "../../core/errors.ts";
 import type { ImageInfo, Sandbox, SandboxProvider, Snapshot, Submission } from "../../core/sandbox.ts";
 import { WORKSPACE } from "../../core/sandbox.ts";
 import type { FileTree, Task, TaskVerifier } from "../../core/task.ts";
-import type { CodeCache, Room, RoomLimits, ServerProgram, TrustedServer } from "../../core/verifier.ts";
+import type { CodeCache, Flag, Room, RoomLimits, ServerProgram, TrustedServer } from "../../core/verifier.ts";
 import { isWithin } from "../../core/workdir.ts";
 import { applyGold, applyOverlay, applyPlan } from "./apply.ts";
 import { GuardedSandbox } from "./guarded-sandbox.ts";
 import type { ApplyPlan } from "./path-policy.ts";
 import type { Lease, ServerPool } from "./server-pool.ts";
 import { ServerProcess } from "./server-process.ts";
+import { SubjectFault } from "./subject-fault.ts";
 
 export interface RoomOptions {
   readonly provider: SandboxProvider;
@@ -18,6 +19,10 @@ export interface RoomOptions {
   readonly base: Snapshot;
   /** Another name of the workspace in the base. (Default: none) */
   readonly alias?: string | null;
+  /** The base's workspace holds the task's own files and nothing else. (Default: false, nobody knows) */
+  readonly plain?: boolean;
+  /** Tools of the image that an attempt could put others in the place of. (Default: none but those in the workspace) */
+  readonly toolsInside?: ReadonlySet<string>;
   readonly submission: Submission;
   readonly plan: ApplyPlan;
   readonly servers: ServerPool;
@@ -45,6 +50,7 @@ export class CleanRoom implements Room, AsyncDisposable {
   readonly #leases = new Set<Promise<Lease>>();
   #closed = false;
   #subjects = 0;
+  #flags: readonly Flag[] = [];
   /** Base plus submission as a layer, made when a second subject is asked for. */
   #applied: Promise<Snapshot> | null = null;
 
@@ -59,11 +65,17 @@ export class CleanRoom implements Room, AsyncDisposable {
     this.signal = options.signal;
   }
 
+  /** What only the base could tell of the submission, once it was applied. */
+  get flags(): readonly Flag[] {
+    return this.#flags;
+  }
+
   interpreter(name: string): string {
     const found = this.#options.image.runtimes[name];
     if (found === undefined) throw new GymError("runtime_missing", `image ${this.task.image} has no ${name}`);
-    const { alias = null } = this.#options;
-    if ([WORKSPACE, alias].some((folder) => folder !== null && isWithin(folder, found.path)))
+    const { alias = null, toolsInside } = this.#options;
+    const named = [WORKSPACE, alias].some((folder) => folder !== null && isWithin(folder, found.path));
+    if (named || toolsInside?.has(name))
       throw new GymError(
         "runtime_missing",
         `${found.path} of image ${this.task.image} lies in the workspace: no ${name}`,
@@ -71,23 +83,24 @@ export class CleanRoom implements Room, AsyncDisposable {
     return found.path;
   }
 
-  async subject(overlay?: FileTree): Promise<Sandbox> {
+  async subject(overlay?: FileTree, cleared: readonly string[] = []): Promise<Sandbox> {
     const first = this.#subjects++ === 0;
     const guarded = first ? await this.#freshSubject() : await this.#nextSubject();
     const links = this.#options.plan.items.flatMap((item) => (item.type === "symlink" ? [item.path] : []));
-    if (overlay !== undefined) await applyOverlay(guarded, overlay, links);
+    const { plain = false } = this.#options;
+    if (overlay !== undefined) await applyOverlay(guarded, { files: overlay, cleared, links, plain });
     return guarded;
   }
 
   async reference(overlay?: FileTree): Promise<Sandbox> {
     const sandbox = await this.#track(this.#freshReference());
-    if (overlay !== undefined) await applyOverlay(sandbox, overlay);
+    if (overlay !== undefined) await this.#putTrusted(sandbox, overlay);
     return sandbox;
   }
 
   async judge(files?: FileTree): Promise<Sandbox> {
     const sandbox = await this.#track(this.#bareImage());
-    if (files !== undefined) await applyOverlay(sandbox, files);
+    if (files !== undefined) await this.#putTrusted(sandbox, files);
     return sandbox;
   }
 
@@ -134,8 +147,8 @@ export class CleanRoom implements Room, AsyncDisposable {
   async #freshSubject(): Promise<GuardedSandbox> {
     const sandbox = await this.#track(this.#fromBase(this.#options.base));
     const guarded = new GuardedSandbox(sandbox);
-    const { plan, alias = null } = this.#options;
-    await applyPlan(guarded, { plan, task: this.task, root: this.submission.root, alias });
+    const { plan, plain = false } = this.#options;
+    this.#flags = await applyPlan(guarded, { plan, task: this.task, root: this.submission.root, plain });
     return guarded;
   }
 
@@ -151,6 +164,16 @@ export class CleanRoom implements Room, AsyncDisposable {
       return sandbox;
     } catch (error) {
       await sandbox.close();
+      throw error;
+    }
+  }
+
+  /** Where nothing of the submission is, what fails is ours. */
+  async #putTrusted(sandbox: Sandbox, files: FileTree): Promise<void> {
+    try {
+      await applyOverlay(sandbox, { files, plain: this.#options.plain ?? false });
+    } catch (error) {
+      if (error instanceof SubjectFault) throw new GymError("verifier_failed", error.message, { cause: error });
       throw error;
     }
   }

@@ -1,3 +1,5 @@
+import { GymError } from "../../core/errors.ts";
+import type { FileResult } from "../../core/sandbox.ts";
 import type { Check, Flag } from "../../core/verifier.ts";
 
 /**
@@ -18,4 +20,12 @@ export class SubjectFault extends Error {
   get flags(): Flag[] {
     return this.flag === null ? [] : [{ name: this.flag, detail: this.message }];
   }
+}
+
+/** The submission's own state (no room, a file where a folder belongs) is its fault; what else went wrong is ours. */
+export function accept(result: FileResult<void>, path: string, fine: readonly string[] = []): void {
+  if (result.ok || fine.includes(result.error)) return;
+  const detail = `${path}: ${result.message}`;
+  if (result.error === "other" || result.error === "busy") throw new GymError("verifier_failed", detail);
+  throw new SubjectFault("does_not_apply", detail);
 }

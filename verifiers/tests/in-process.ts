@@ -6,7 +6,6 @@ import type { ExecResult, Sandbox } from "../../core/sandbox.ts";
 import type { FileTree } from "../../core/task.ts";
 import type { Check, Flag, Judgement, Room } from "../../core/verifier.ts";
 import { ChannelLines } from "../calls/channel-lines.ts";
-import { workspacePath } from "../clean-room/room.ts";
 import { SubjectFault } from "../clean-room/subject-fault.ts";
 import { mustFail, type PlannedRun, planRuns, type RunRecord, sentinels, weighRuns } from "./canaries.ts";
 import { EXPECTED_FILE, type TestPlan } from "./config.ts";
@@ -40,27 +39,14 @@ export async function verifyInProcess(room: Room, plan: InProcessPlan): Promise<
   overlay.delete(EXPECTED_FILE);
   const suspicions = flagSuspiciousCode(room.submission.tar);
   try {
-    const sandbox = await room.subject();
-    await restoreTests(sandbox, plan, overlay);
+    // The tests' own folders hold the trusted files and nothing else.
+    const sandbox = await room.subject(overlay, plan.config.paths);
     const suite = new SuiteRun(room.seed, plan, overlay);
     await suite.run(sandbox, room.interpreter("python3"), room.limits.wallMs);
     return suite.judgement(suspicions);
   } catch (error) {
     if (error instanceof SubjectFault) error.checks = plan.expected.map((id) => ({ id, status: "missing" }));
     throw error;
-  }
-}
-
-/** The tests' own folders hold the trusted files and nothing else. */
-async function restoreTests(sandbox: Sandbox, plan: InProcessPlan, overlay: FileTree): Promise<void> {
-  for (const path of plan.config.paths) {
-    const removed = await sandbox.remove(workspacePath(path));
-    if (!removed.ok && removed.error !== "not_found")
-      throw new SubjectFault("does_not_apply", `${path} cannot be restored: ${removed.message}`);
-  }
-  for (const [path, file] of overlay) {
-    const written = await sandbox.write(workspacePath(path), file.data, { mode: file.mode });
-    if (!written.ok) throw new SubjectFault("does_not_apply", `${path} cannot be restored: ${written.message}`);
   }
 }
 

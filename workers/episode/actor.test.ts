@@ -44,7 +44,10 @@ test("an answer that its log has is the last word on its number: the next step i
   const sandbox = await deps.provider.open({ image: "host", owner: "test" });
   const meter = newMeter();
   const session = await openFramework(framework, record, taskView(TASK), meteredSandbox(sandbox, meter), null);
-  const lease = { alias: null, snapshot: await (await deps.provider.open({ image: "host", owner: "base" })).freeze() };
+  const lease = {
+    ...{ alias: null, plain: true, toolsInside: new Set<string>() },
+    snapshot: await (await deps.provider.open({ image: "host", owner: "base" })).freeze(),
+  };
   const actor = new EpisodeActor({
     ...{
       deps,
