@@ -69,6 +69,10 @@ export async function restoreWorkspace(deps: WorkerDeps, sandbox: Sandbox, diges
   const deleted = changes.manifest.filter((entry) => entry.type === "deleted");
   for (const entry of deleted) await sandbox.remove(`/${entry.path}`);
   if (changes.manifest.length === deleted.length) return;
+  await removeFolders(
+    sandbox,
+    changes.manifest.flatMap(({ type, path }) => (type === "file" || type === "symlink" ? [path] : [])),
+  );
   const unpacked = await sandbox.exec({
     argv: ["tar", "--extract", "--preserve-permissions", "--no-same-owner", "--overwrite", "--file=-", "--directory=/"],
     cwd: "/",
@@ -81,6 +85,15 @@ export async function restoreWorkspace(deps: WorkerDeps, sandbox: Sandbox, diges
       "sandbox_unavailable",
       `the workspace ${digest} could not be restored: ${Buffer.from(unpacked.stderr).toString().slice(0, 500)}`,
     );
+}
+
+/** tar puts nothing in the place of a folder that is not empty. Names of a manifest hold no control characters. */
+async function removeFolders(sandbox: Sandbox, paths: readonly string[]): Promise<void> {
+  if (paths.length === 0) return;
+  const script =
+    'while IFS= read -r path; do if [ -d "/$path" ] && [ ! -L "/$path" ]; then rm -rf -- "/$path"; fi; done';
+  const stdin = `${paths.join("\n")}\n`;
+  await sandbox.exec({ argv: ["/bin/sh", "-c", script], cwd: "/", stdin, timeoutMs: UNPACK_TIMEOUT_MS });
 }
 
 /** Reads a submission from its blob. */
