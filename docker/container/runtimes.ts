@@ -17,26 +17,30 @@ const TOOLS: Readonly<Record<string, readonly string[]>> = {
   java: ["java", "-version"],
 };
 
-/** The folders of PATH that are neither in one folder nor in another, whatever name leads there. */
-const OUTSIDE = `IFS=:
+/** The folders of PATH that are not in one folder, whatever name leads there; those in another one come last. */
+const FOLDERS = `IFS=:
+last=
 for folder in $PATH; do
   case "$(cd -P -- "$folder" 2>/dev/null && pwd -P)" in
-    "" | "$1" | "$1"/* | "$2" | "$2"/*) ;;
+    "" | "$1" | "$1"/*) ;;
+    "$2" | "$2"/*) last=$last$folder: ;;
     *) printf '%s:' "$folder" ;;
   esac
-done`;
+done
+printf %s "$last"`;
 
 /** Where a tool is found, and where that leads. */
 const PLACE = 'place=$(command -v "$1") && echo "$place" && readlink -f -- "$place"';
 
 /**
- * Asks a sandbox of an image for its tools. One that lies in the workspace, or in the image's working folder, is none: an attempt
- * could put another in its place, and judges run what is found here.
+ * Asks a sandbox of an image for its tools. One that lies in the workspace is none: an attempt could put another in its place, and
+ * judges run what is found here. One in the image's working folder counts where there is no other: a task may work elsewhere, and its
+ * base says what of that folder is the workspace. Without a shell there are none: nobody could say where they lie.
  */
 export async function findRuntimes(sandbox: Sandbox, workdir: string | null): Promise<ImageInfo["runtimes"]> {
   const own = [WORKSPACE, workdir !== null && workdirMisfit(workdir) === null ? workdir : WORKSPACE];
   const found: Record<string, { path: string; version: string }> = {};
-  const folders = await sandbox.exec({ argv: ["sh", "-c", OUTSIDE, "sh", ...own], cwd: "/", timeoutMs: 5_000 });
+  const folders = await sandbox.exec({ argv: ["sh", "-c", FOLDERS, "sh", ...own], cwd: "/", timeoutMs: 5_000 });
   const path = Buffer.from(folders.stdout).toString().replace(/:$/, "");
   const env = path === "" ? {} : { PATH: path };
   for (const [name, argv] of Object.entries(TOOLS)) {
@@ -45,8 +49,8 @@ export async function findRuntimes(sandbox: Sandbox, workdir: string | null): Pr
     if (asked.exitCode !== 0 || !version) continue;
     const placed = await sandbox.exec({ argv: ["sh", "-c", PLACE, "sh", argv[0] ?? name], env, timeoutMs: 5_000 });
     const [place, resolved = place] = Buffer.from(placed.stdout).toString().trim().split("\n");
-    if (own.some((folder) => resolved?.startsWith(`${folder}/`))) continue;
-    found[name] = { path: place || name, version };
+    if (!place?.startsWith("/") || resolved?.startsWith(`${WORKSPACE}/`)) continue;
+    found[name] = { path: place, version };
   }
   return found;
 }

@@ -118,7 +118,8 @@ await withEngine("working folders", (address) => {
     const { provider, task, lease } = lab;
     const { score, flags } = await judgeSubmission({
       ...{ provider, servers, task, submission, verifier },
-      ...{ base: lease.snapshot, alias: lease.alias, seed: 7, wallMs: 60_000 },
+      ...{ base: lease.snapshot, alias: lease.alias, plain: lease.plain, toolsInside: lease.toolsInside },
+      ...{ seed: 7, wallMs: 60_000 },
       signal: new AbortController().signal,
     });
     return { score, flags: flags.map(({ name }) => name) };
@@ -181,6 +182,29 @@ await withEngine("working folders", (address) => {
       });
       expect(verdict.score).toBe(1);
       expect((await judged(lab, async () => undefined)).score).toBe(0);
+    });
+
+    test(`links and files of the image that an attempt makes folders are folders for its judges, on tier ${tier}`, async () => {
+      const provider = await providerOf(tier);
+      const dockerfile = `FROM polygym/small
+WORKDIR /app
+RUN mkdir -p /opt/lib && echo 'echo 41' > /opt/lib/n && ln -s /opt/lib lib && echo x > part \\
+ && mkdir t && echo x > t/conftest.py && echo '. /app/lib/n' > answer.sh
+`;
+      const task = await built(answerTask({ dockerfile }));
+      using lease = await leaseOf(provider, task);
+      const lab = { provider, task, lease };
+      const verdict = await judged(lab, async (sandbox) => {
+        await bash(sandbox, "rm lib part && mkdir lib part && echo '. /app/part/n' > lib/n && echo 'echo 42' > part/n");
+      });
+      expect(verdict).toEqual({ score: 1, flags: [] });
+      const forged = await judged(lab, async (sandbox) => {
+        await bash(
+          sandbox,
+          "rm -r t; rm lib && mkdir lib && echo 'echo 42' > lib/n && echo '. /opt/lib/n' > answer.sh",
+        );
+      });
+      expect(forged).toEqual({ score: 0, flags: ["protected_path"] });
     });
 
     test(`what an attempt does to the other name changes nothing for its judges, on tier ${tier}`, async () => {
@@ -316,9 +340,12 @@ WORKDIR /srv/a
     const provider = await providerOf("docker");
     const tool = "RUN mkdir -p /code/bin && cp /bin/bash /code/bin/git\nENV PATH=/code/bin:/usr/bin";
     const image = await made("somebody/project", `${tool}\nWORKDIR /code`);
-    expect(Object.keys((await provider.image(image)).runtimes)).toEqual(["bash"]);
+    const { runtimes } = await provider.image(image);
+    expect(runtimes).toMatchObject({ bash: { path: "/usr/bin/bash" }, git: { path: "/code/bin/git" } });
     using lease = await leaseOf(provider, answerTask({ dockerfile: null, image }));
-    expect(lease.alias).toBe("/code");
+    expect([lease.alias, lease.plain, [...lease.toolsInside]]).toEqual(["/code", false, ["git"]]);
+    using inWorkspace = await leaseOf(provider, answerTask({ dockerfile: null, image, workdir: "/workspace" }));
+    expect([inWorkspace.alias, inWorkspace.plain, [...inWorkspace.toolsInside]]).toEqual([null, true, []]);
     await using sandbox = await provider.open({ image, from: lease.snapshot, owner: "test" });
     expect(await bash(sandbox, "ls /workspace/bin")).toBe("git\n");
     const bad = await made("somebody/rooted", "WORKDIR /etc");
@@ -327,7 +354,10 @@ WORKDIR /srv/a
     );
     const filled = answerTask({ dockerfile: null, image: bad, files: { "answer.sh": wrong } });
     using own = await leaseOf(provider, filled);
-    expect(own.alias).toBeNull();
+    expect([own.alias, own.plain]).toEqual([null, true]);
+    const there = await made("somebody/there", "RUN mkdir -p /workspace && echo x > /workspace/f");
+    using brought = await leaseOf(provider, answerTask({ dockerfile: null, image: there }));
+    expect([brought.alias, brought.plain]).toEqual([null, false]);
   });
 
   test("a program that lies in the working folder is no tool of judges", async () => {
