@@ -60,6 +60,7 @@ export const PAYLOADS: Readonly<Record<number, Payload>> = {
       { file: "test/hostile/archives.test.ts", test: "an upload" },
       { file: "test/hostile/archives.test.ts", test: "a submission" },
       { file: "verifiers/clean-room/path-policy.test.ts", test: "set-user-id bits, devices and links" },
+      { file: "verifiers/clean-room/apply.test.ts", test: "a link that leaves the workspace" },
     ],
   },
   30: {
