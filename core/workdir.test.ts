@@ -1,8 +1,19 @@
 import { expect, test } from "vitest";
-import { otherName, workdirMisfit } from "./workdir.ts";
+import { imageName, otherName, workdirMisfit } from "./workdir.ts";
 
 test.each([
-  ...["/app", "/app/", "/testbed", "/repo", "/go", "/srv", "/opt/x", "/root/project", "/home/user", "/home/user/app"],
+  ...[
+    "/app",
+    "/app/",
+    "/testbed",
+    "/repo",
+    "/go/src/app",
+    "/srv",
+    "/opt/x",
+    "/root/project",
+    "/home/user",
+    "/home/user/app",
+  ],
   ...["/usr/src/app", "/usr/app", "/var/www", "/var/www/html", "/a/b/c/d", "/library", "/etcetera"],
 ])("%s can be another name of the workspace", (folder) => {
   expect(workdirMisfit(folder)).toBeNull();
@@ -44,6 +55,18 @@ test.each([
 
 test.each(["/root", "/root/", "/root/.config/app"])("%s would set programs up", (folder) => {
   expect(workdirMisfit(folder)).toMatch(/set programs up.* such as \/root\/project$/);
+});
+
+test.each(["/go", "/go/", "/usr/local/go"])(
+  "%s is a toolchain's: as WORKDIR of an image it gives no name",
+  (folder) => {
+    expect(imageName(folder)).toBeNull();
+    expect(workdirMisfit(folder)).toMatch(/is a toolchain's own: use a folder of the project's, such as \/app$/);
+  },
+);
+
+test("every other WORKDIR of an image gives the workspace its name", () => {
+  expect(["/app", "/go/src/app", "/workspace", undefined].map(imageName)).toEqual(["/app", "/go/src/app", null, null]);
 });
 
 test.each([null, undefined, "", "/", "//", "/workspace", "/workspace/", "/workspace/repo"])(

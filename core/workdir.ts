@@ -17,6 +17,8 @@ const CLOSED = [
 ];
 /** Those that hold others: a folder below them is fine. */
 const SHARED = ["/home", "/opt", "/usr", "/usr/local", "/usr/local/src", "/usr/src", "/var"];
+/** Where images of languages start, with the toolchain's own files: golang's GOPATH. A folder below it is fine. */
+const TOOLCHAINS = ["/go", "/usr/local/go"];
 const HOME = "/root";
 const MOST_CHARACTERS = 200;
 const PLAIN = /^(\/[A-Za-z0-9_.@+-]+)+$/;
@@ -33,6 +35,12 @@ export function otherName(folder: string | null | undefined): string | null {
   return path === "" || path === "/" || isWithin(WORKSPACE, path) ? null : path;
 }
 
+/** The same for the WORKDIR of an image. One that it has of its toolchain is nobody's choice, and gives none. */
+export function imageName(workdir: string | null | undefined): string | null {
+  const name = otherName(workdir);
+  return name === null || TOOLCHAINS.includes(name) ? null : name;
+}
+
 /** Why a folder cannot be another name of the workspace and what to do, or null. */
 export function workdirMisfit(folder: string): string | null {
   const path = tidy(folder);
@@ -43,6 +51,7 @@ export function workdirMisfit(folder: string): string | null {
   if (otherName(path) === null) return null;
   if (path === HOME || path.startsWith(`${HOME}/.`))
     return `${path} has the files that set programs up, those of judges too, and an attempt may not bring them: use a folder below it, such as ${HOME}/project`;
+  if (TOOLCHAINS.includes(path)) return `${path} is a toolchain's own: use a folder of the project's, such as /app`;
   if (SHARED.includes(path) || CLOSED.some((closed) => isWithin(closed, path)))
     return `${path} is the system's: use a folder of the project's own, such as /app`;
   return null;
