@@ -25,6 +25,13 @@ export interface EngineOptions {
   readonly callMs?: number;
 }
 
+export interface CallBounds {
+  /** (Default: that of the engine) */
+  readonly timeoutMs?: number;
+  /** Ends the call with its reason, which says nothing about the engine. */
+  readonly signal?: AbortSignal | undefined;
+}
+
 /** The container engine, with bounded calls: every call ends in time, and one that is down is not asked again for a while. */
 export class Engine {
   readonly #docker: Docker;
@@ -53,8 +60,10 @@ export class Engine {
   async call<T>(
     what: string,
     work: (docker: Docker, signal: AbortSignal) => Promise<T>,
-    timeoutMs = this.#callMs,
+    bounds: number | CallBounds = {},
   ): Promise<T> {
+    const { timeoutMs = this.#callMs, signal } = typeof bounds === "number" ? { timeoutMs: bounds } : bounds;
+    signal?.throwIfAborted();
     if (!this.#breaker.enter())
       throw new GymError(
         "sandbox_unavailable",
@@ -64,24 +73,25 @@ export class Engine {
         },
       );
     const limit = AbortSignal.timeout(timeoutMs);
-    const { promise: late, reject } = Promise.withResolvers<never>();
-    const onLate = (): void => reject(new Error(`no answer in ${timeoutMs} ms`));
-    limit.addEventListener("abort", onLate, { once: true });
+    const end = signal ? AbortSignal.any([limit, signal]) : limit;
+    const { promise: ended, reject } = Promise.withResolvers<never>();
+    const onEnd = (): void => reject(new Error(`no answer in ${timeoutMs} ms`));
+    end.addEventListener("abort", onEnd, { once: true });
     try {
-      const result = await Promise.race([work(this.#docker, limit), late]);
+      const result = await Promise.race([work(this.#docker, end), ended]);
       this.#breaker.succeed();
       return result;
     } catch (error) {
-      if (error instanceof GymError) {
-        this.#breaker.succeed(); // it answered; what was made of the answer went wrong
-        throw error;
+      if (error instanceof GymError || signal?.aborted) {
+        this.#breaker.succeed(); // it answered; what was made of the answer went wrong, or nobody waits for it any more
+        throw signal?.aborted ? signal.reason : error;
       }
       const answer = Answer.safeParse(error);
       if (answer.success) this.#breaker.succeed();
       else this.#breaker.fail();
       throw this.#failure(what, error, answer.success);
     } finally {
-      limit.removeEventListener("abort", onLate);
+      end.removeEventListener("abort", onEnd);
     }
   }
 
