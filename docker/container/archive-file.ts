@@ -8,6 +8,8 @@ import { readChunk } from "./archive-format.ts";
 import { type ArchiveIndex, ArchiveIndexer, type IndexedEntry } from "./archive-index.ts";
 
 const READ_PIECE = 1024 * 1024;
+/** For a small file, and what frames add to it. */
+const SMALL_PIECE = 4096;
 /** Bytes that are gathered before they are written: one system call for many small files. */
 const WRITE_PIECE = 1024 * 1024;
 
@@ -43,6 +45,25 @@ export class ArchiveWriter {
     this.#waiting.push(frame);
     this.#waitingBytes += frame.length;
     if (this.#waitingBytes >= WRITE_PIECE) this.#flush();
+  }
+
+  /** What was written at a path of the archive; null when nothing was. */
+  find(path: string): IndexedEntry | null {
+    return this.#indexer.find(path);
+  }
+
+  /** The frames of content of a file that was written before. More may be written meanwhile. */
+  async *content(entry: IndexedEntry): AsyncGenerator<Buffer, void> {
+    this.#flush();
+    const file = { path: this.#path, bytes: this.#bytes };
+    for await (const { type, payload } of archiveFrames(
+      file,
+      entry.at,
+      Math.min(READ_PIECE, entry.size + SMALL_PIECE),
+    )) {
+      if (type !== "D") return;
+      yield payload;
+    }
   }
 
   finish(): ArchiveFile {
@@ -141,11 +162,15 @@ export async function readContent(archive: ArchiveFile, entry: IndexedEntry): Pr
   return content;
 }
 
-async function* archiveFrames(archive: ArchiveFile, from: number): AsyncGenerator<Frame> {
+async function* archiveFrames(
+  archive: Pick<ArchiveFile, "path" | "bytes">,
+  from: number,
+  pieceBytes = READ_PIECE,
+): AsyncGenerator<Frame> {
   await using file = await open(archive.path, "r");
   const parser = new FrameParser();
   for (let at = from; at < archive.bytes; ) {
-    const { bytesRead, buffer } = await file.read(Buffer.allocUnsafe(READ_PIECE), 0, READ_PIECE, at);
+    const { bytesRead, buffer } = await file.read(Buffer.allocUnsafe(pieceBytes), 0, pieceBytes, at);
     if (bytesRead === 0) throw new GymError("sandbox_lost", `the frozen state at ${archive.path} was cut short`);
     at += bytesRead;
     const frames: Frame[] = [];

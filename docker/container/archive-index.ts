@@ -26,6 +26,12 @@ export class ArchiveIndexer {
     else this.#content(payload);
   }
 
+  /** What the frames so far have at a path; null: nothing. The last file is then taken to be complete. */
+  find(path: string): IndexedEntry | null {
+    this.#close();
+    return this.#entries.get(path) ?? null;
+  }
+
   finish(): ArchiveIndex {
     this.#close();
     return this.#entries;
