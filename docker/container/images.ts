@@ -1,6 +1,6 @@
 import type { ImageInfo } from "../../core/sandbox.ts";
 import type { Engine } from "../engine.ts";
-import { engineImage } from "./engine-image.ts";
+import { engineImage, findEngineImage } from "./engine-image.ts";
 import type { EngineCheck } from "./engine-needs.ts";
 import { hostContainerImage } from "./host-image.ts";
 import type { ContainerImage } from "./image.ts";
@@ -26,7 +26,8 @@ interface Known {
 export class ImageTable {
   readonly #options: ImageTableOptions;
   readonly #known = new Map<string, Known>();
-  readonly #byDigest = new Map<string, ContainerImage>();
+  /** Read once each, however many names it has and however often they are looked up. */
+  readonly #byDigest = new Map<string, Promise<ContainerImage>>();
   readonly #runtimes = new Map<string, Promise<ImageInfo["runtimes"]>>();
 
   constructor(options: ImageTableOptions) {
@@ -46,7 +47,8 @@ export class ImageTable {
 
   /** The image that a frozen state was made of, even if its name means another by now. */
   async ofSnapshot(name: string, digest: string): Promise<ContainerImage> {
-    return this.#byDigest.get(digest) ?? (await this.get(name));
+    const known = this.#byDigest.get(digest);
+    return known ? named(await known, name) : await this.get(name);
   }
 
   /** What `probe` finds in the image, asked once. */
@@ -62,11 +64,24 @@ export class ImageTable {
   async #look(name: string, workdir: string | null): Promise<ContainerImage> {
     const { engine, home, folder, labels, check } = this.#options;
     await check.traits();
-    const place = { engine, folder, labels, workdir };
-    const image =
-      name === "host" ? await hostContainerImage({ ...place, home }) : await engineImage({ ...place, name });
-    const same = this.#byDigest.get(image.info.digest);
-    if (!same) this.#byDigest.set(image.info.digest, image);
-    return same ?? image;
+    const place = { engine, folder, labels };
+    if (name === "host") {
+      const image = await hostContainerImage({ ...place, home, workdir });
+      return await this.#once(image.info.digest, async () => image);
+    }
+    const id = await findEngineImage(engine, name, workdir);
+    return named(await this.#once(id, () => engineImage({ ...place, id, name })), name);
   }
+
+  #once(digest: string, read: () => Promise<ContainerImage>): Promise<ContainerImage> {
+    const image = this.#byDigest.get(digest) ?? read();
+    this.#byDigest.set(digest, image);
+    image.catch(() => this.#byDigest.delete(digest));
+    return image;
+  }
+}
+
+/** Of several names, the one that was asked for. */
+function named(image: ContainerImage, name: string): ContainerImage {
+  return image.info.image === name ? image : { ...image, info: { ...image.info, image: name } };
 }
