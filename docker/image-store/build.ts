@@ -1,7 +1,8 @@
 import { readdir, readFile } from "node:fs/promises";
+import { hostname } from "node:os";
 import { join } from "node:path";
 import { GymError } from "../../core/errors.ts";
-import type { Digest } from "../../core/ids.ts";
+import { canonicalJson, type Digest, sha256 } from "../../core/ids.ts";
 import type { ImageInfo } from "../../core/sandbox.ts";
 import type { FileTree } from "../../core/task.ts";
 import { findRuntimes } from "../container/runtimes.ts";
@@ -11,7 +12,8 @@ import { buildLight } from "../light/build.ts";
 import { LightProvider } from "../light/provider.ts";
 import { silentLog } from "../log.ts";
 import { definitionOfChain, type ImageSource, imageChain, imageSources } from "./definitions.ts";
-import { buildOne, lowestBase } from "./engine-build.ts";
+import { watchDisk } from "./disk-watch.ts";
+import { buildOne, type EngineBuild, lowestBase, MOST_BYTES } from "./engine-build.ts";
 import { pinEngineImage, unpin } from "./engine-layers.ts";
 import { buildFromPackages } from "./package-build.ts";
 import { definitionOf, type ImageRecord, listRecords, saveRecord, wholeRecord } from "./records.ts";
@@ -75,9 +77,8 @@ export async function buildDockerfile(options: DockerfileBuild): Promise<ImageRe
   if (known?.definition === definition && !options.rebuild) return known;
   for (const own of await ownBases(Buffer.from(files.get("Dockerfile")?.data ?? []).toString()))
     await buildImage({ ...options, name: own, rebuild: false });
-  const build = { files, tag: `polygym/${name}`, limits: TASK_LIMITS, fresh: options.rebuild ?? false };
-  const id = await buildOne(engine, build, options);
-  return await accept(options, await pinned(engine, options, { reference: id, name, definition, workdir }), known);
+  const build = { files, limits: TASK_LIMITS, fresh: options.rebuild ?? false };
+  return await accept(options, await builtAndPinned(engine, options, { build, name, definition, workdir }), known);
 }
 
 /** Records an image that the engine has, for the light tier. */
@@ -108,11 +109,34 @@ async function withEngine(
   { source, definition }: { source: ImageSource; definition: Digest },
 ): Promise<ImageRecord> {
   const base = source.from === null ? await lowestBase(engine, options, source) : `polygym/${source.from}`;
-  const tag = `polygym/${source.name}`;
   const fresh = (options.rebuild ?? false) && source.name === options.name;
-  const build = { files: await folderFiles(source.folder), tag, base, network: "host", fresh } as const;
-  const id = await buildOne(engine, build, options);
-  return await pinned(engine, options, { reference: id, name: source.name, definition, workdir: null });
+  const build = { files: await folderFiles(source.folder), base, network: "host", fresh } as const;
+  return await builtAndPinned(engine, options, { build, name: source.name, definition, workdir: null });
+}
+
+interface Wanted {
+  readonly build: Omit<EngineBuild, "tag">;
+  readonly name: string;
+  readonly definition: Digest | null;
+  readonly workdir: string | null;
+}
+
+/** Built under another name, so that `polygym/<name>` is never anything but a finished image, and bounded until it is one. */
+async function builtAndPinned(
+  engine: Engine,
+  options: BuildContext & Pick<BuildImageOptions, "engineOnly">,
+  { build, ...image }: Wanted,
+): Promise<ImageRecord> {
+  const owner = sha256(canonicalJson([hostname(), options.home])).slice(7, 15);
+  const tag = `polygym/unfinished:${image.name}-${owner}`;
+  await using disk = await watchDisk(engine, { name: image.name, mostBytes: MOST_BYTES });
+  const signal = AbortSignal.any([disk.full, ...(options.signal ? [options.signal] : [])]);
+  try {
+    const reference = await buildOne(engine, { ...build, tag }, { ...options, signal });
+    return await pinned(engine, options, { ...image, reference, signal });
+  } finally {
+    await engine.call("remove a name", (docker) => docker.getImage(tag).remove()).catch(() => undefined); // the next build has it
+  }
 }
 
 /** With its working folder in the place of the workspace: `polygym/<name>` is then the image that was made so. */
@@ -121,8 +145,9 @@ async function pinned(
   options: Pick<BuildImageOptions, "home" | "engineOnly">,
   image: WorkdirRequest & { definition: Digest | null },
 ): Promise<ImageRecord> {
-  const { id, workdir } = await workdirImage(engine, image);
-  await engine.call("name an image", (docker) => docker.getImage(id).tag({ repo: `polygym/${image.name}` }));
+  const repo = `polygym/${image.name}`;
+  const { id, workdir } = await workdirImage(engine, { ...image, keepAs: repo });
+  await engine.call("name an image", (docker) => docker.getImage(id).tag({ repo }));
   const known = new Map(
     (await listRecords(options.home)).flatMap(({ layers }) => layers).map(({ path, bytes }) => [path, bytes]),
   );

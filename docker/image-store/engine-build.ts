@@ -10,7 +10,6 @@ import type { FileTree } from "../../core/task.ts";
 import { type Engine, statusOf } from "../engine.ts";
 import { debianRoot } from "./bootstrap.ts";
 import type { ImageSource } from "./definitions.ts";
-import { watchDisk } from "./disk-watch.ts";
 import { BUILD_MS, type BuildContext } from "./run-logged.ts";
 
 const PULL_MS = 5 * 60_000;
@@ -18,8 +17,11 @@ const PULL_MS = 5 * 60_000;
 const BEGIN_MS = 2 * 60_000;
 const BASE = "debian:bookworm-slim";
 const LOCAL_BASE = "polygym/debian";
-/** Of a finished image, those below it included: data sets and toolchains fit, a disk filled on purpose does not. */
-const MOST_BYTES = 24 * 1024 ** 3;
+/**
+ * Of a finished image, those below it included, and of what making it writes: data sets and toolchains fit, a disk filled on
+ * purpose does not.
+ */
+export const MOST_BYTES = 24 * 1024 ** 3;
 
 /** One line of the engine's progress. */
 const Progress = z.object({
@@ -44,11 +46,9 @@ export interface EngineBuild {
 /** Builds with the engine. What the Dockerfile does wrong is `image_failed`. Answers the image's id. */
 export async function buildOne(engine: Engine, build: EngineBuild, context: BuildContext): Promise<Digest> {
   const { memoryBytes, timeoutMs = BUILD_MS } = build.limits ?? {};
-  await using disk = await watchDisk(engine, MOST_BYTES);
   const limits = memoryBytes === undefined ? {} : { memory: memoryBytes, memswap: memoryBytes };
   const late = AbortSignal.timeout(timeoutMs);
-  const ends = [late, disk.full, ...(context.signal ? [context.signal] : [])];
-  const abortSignal = AbortSignal.any(ends);
+  const abortSignal = AbortSignal.any([late, ...(context.signal ? [context.signal] : [])]);
   const work = async (): Promise<string | null> => {
     const options = {
       t: build.tag,
@@ -61,12 +61,12 @@ export async function buildOne(engine: Engine, build: EngineBuild, context: Buil
       abortSignal,
     };
     const begin = `begin to build image ${build.tag}`;
-    const stream = await engine.call(begin, (docker) => docker.buildImage(archiveOf(build.files), options), BEGIN_MS);
+    const bounds = { timeoutMs: BEGIN_MS, signal: context.signal };
+    const stream = await engine.call(begin, (docker) => docker.buildImage(archiveOf(build.files), options), bounds);
     return await untilAborted(follow(stream, context.onLog), abortSignal);
   };
   const failure = await work().catch((error: unknown) => {
     context.signal?.throwIfAborted();
-    if (disk.full.aborted) return `it wrote more than ${MOST_BYTES} bytes`;
     if (late.aborted) return `no end within ${timeoutMs / 60_000} minutes`;
     // It read the Dockerfile and did not like it.
     if (statusOf(error) === 400) return error instanceof Error ? error.message : "the engine refused it";
@@ -75,7 +75,7 @@ export async function buildOne(engine: Engine, build: EngineBuild, context: Buil
   if (failure !== null) throw buildFailure(context.name, failure);
   const found = await engine.call("look for the image", (docker) => docker.getImage(build.tag).inspect());
   if (found.Size <= MOST_BYTES) return Digest.parse(found.Id);
-  await engine.call("remove an image", (docker) => docker.getImage(found.Id).remove({ force: true }));
+  await engine.call("remove an image", (docker) => docker.getImage(build.tag).remove());
   throw buildFailure(context.name, `it has ${found.Size} bytes, at most ${MOST_BYTES} are allowed`);
 }
 
