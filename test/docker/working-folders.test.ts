@@ -1,4 +1,4 @@
-import { mkdir, mkdtemp, rm } from "node:fs/promises";
+import { mkdir, mkdtemp, readdir, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
@@ -8,10 +8,14 @@ import { taskImageName } from "../../core/images.ts";
 import type { Sandbox, SandboxProvider, Submission } from "../../core/sandbox.ts";
 import type { Task } from "../../core/task.ts";
 import { openProvider } from "../../docker/catalog.ts";
+import { EngineCheck } from "../../docker/container/engine-needs.ts";
+import { ImageTable } from "../../docker/container/images.ts";
 import { Engine } from "../../docker/engine.ts";
 import { buildDockerfile } from "../../docker/image-store/build.ts";
+import { collectImages } from "../../docker/image-store/collect.ts";
 import { buildOne } from "../../docker/image-store/engine-build.ts";
-import { wholeRecord } from "../../docker/image-store/records.ts";
+import { leasedImages } from "../../docker/image-store/leases.ts";
+import { listRecords, wholeRecord } from "../../docker/image-store/records.ts";
 import { findFramework, taskView } from "../../environments/catalog.ts";
 import { applyUnifiedDiff } from "../../environments/frameworks/primitives/apply-patch.ts";
 import { findVerifier } from "../../verifiers/catalog.ts";
@@ -80,6 +84,12 @@ await withEngine("working folders", (address) => {
     await buildDockerfile({ ...context, engine, files, definition, workdir: task.workdir });
     return task;
   };
+  /** An image that somebody else made. */
+  const other = async (tag: string, lines: string, files: Texts = {}): Promise<string> => {
+    const context = treeOf({ Dockerfile: `FROM polygym/small\n${lines}\n`, ...files });
+    await buildOne(engine, { files: context, tag }, { home, name: tag, onLog: () => undefined });
+    return tag;
+  };
   const failureOf = async (work: Promise<unknown>): Promise<string> => {
     const failure = await work.catch((error: unknown) => error);
     return failure instanceof GymError ? `${failure.code}: ${failure.message}` : "none";
@@ -147,7 +157,7 @@ await withEngine("working folders", (address) => {
       const lab = { provider, task, lease };
       expect(lease.alias).toBe("/app");
       const view = taskView(task, lease.alias);
-      for (const [id, action] of Object.entries(actions)) {
+      const solved = Object.entries(actions).map(async ([id, action]) => {
         const framework = findFramework(id);
         if (framework === undefined) throw new Error(`${id} is gone`);
         const verdict = await judged(lab, async (sandbox) => {
@@ -159,7 +169,8 @@ await withEngine("working folders", (address) => {
           await act(session, action);
         });
         expect([id, verdict]).toEqual([id, { score: 1, flags: [] }]);
-      }
+      });
+      await Promise.all(solved);
       const patched = await judged(lab, async (sandbox) => {
         expect(await applyUnifiedDiff(sandbox, patch, { alias: lease.alias })).toMatchObject({ ok: true });
         expect(await bash(sandbox, "pwd; cd /app && cat answer.sh")).toBe("/workspace\necho 42\n");
@@ -229,25 +240,25 @@ RUN mkdir -p /opt/lib && echo 'echo 41' > /opt/lib/n && ln -s /opt/lib lib && ec
   test("a working folder in task.toml is stronger than the image's, and the image made so is one of its own", async () => {
     const dockerfile = "FROM polygym/small\nCOPY answer.sh /app/\nCOPY answer.sh /opt/x/other.sh\nWORKDIR /app\n";
     const files = { "answer.sh": wrong };
-    const own = await built(answerTask({ dockerfile, files }));
-    const other = await built(answerTask({ dockerfile, files, workdir: "/opt/x" }));
-    const none = await built(answerTask({ dockerfile, files, workdir: "/workspace" }));
-    const records = await Promise.all([own, other, none].map(({ image }) => wholeRecord(home, image)));
+    const tasks = await Promise.all(
+      [null, "/opt/x", "/workspace"].map((workdir) => built(answerTask({ dockerfile, files, workdir }))),
+    );
+    const records = await Promise.all(tasks.map(({ image }) => wholeRecord(home, image)));
     expect(records.map((record) => record?.workdir)).toEqual(["/app", "/opt/x", null]);
     expect(new Set(records.map((record) => record?.digest)).size).toBe(3);
     const again = await built(answerTask({ dockerfile, files }));
     expect((await wholeRecord(home, again.image))?.digest).toBe(records[0]?.digest);
     for (const tier of TIERS) {
       const provider = await providerOf(tier);
-      const seen: string[] = [];
-      for (const task of [own, other, none]) {
-        using lease = await leaseOf(provider, task);
-        await using sandbox = await provider.open({ image: task.image, from: lease.snapshot, owner: "test" });
-        seen.push(
-          await bash(sandbox, "ls; [ /workspace -ef /app ] && echo app; [ /workspace -ef /opt/x ] && echo x; true"),
-        );
-        expect(lease.snapshot.imageDigest).toBe((await provider.image(task.image)).digest);
-      }
+      const script = "ls; [ /workspace -ef /app ] && echo app; [ /workspace -ef /opt/x ] && echo x; true";
+      const seen = await Promise.all(
+        tasks.map(async (task) => {
+          using lease = await leaseOf(provider, task);
+          await using sandbox = await provider.open({ image: task.image, from: lease.snapshot, owner: "test" });
+          expect(lease.snapshot.imageDigest).toBe((await provider.image(task.image)).digest);
+          return await bash(sandbox, script);
+        }),
+      );
       expect([tier, ...seen]).toEqual([tier, "answer.sh\napp\n", "other.sh\nx\n", ""]);
     }
   });
@@ -271,17 +282,20 @@ RUN mkdir -p /opt/lib && echo 'echo 41' > /opt/lib/n && ln -s /opt/lib lib && ec
   test("folders of every allowed kind are links to the workspace, also where memory or the machine's folders lie", async () => {
     const task = await built(answerTask({ dockerfile: "FROM polygym/small\nCOPY a /srv/a\n", files: { a: "a" } }));
     const script = 'echo said > "$0/new" && cat /workspace/new && rm /workspace/new && ls /workspace';
-    for (const tier of TIERS)
-      for (const workdir of ["/root/project", "/usr/src/app", "/var/www/html", "/srv"]) {
-        const provider = await providerOf(tier);
-        const base = await (await provider.open({ image: task.image, workdir, owner: "test" })).freeze();
-        await using sandbox = await provider.open({ image: task.image, from: base, owner: "test" });
-        const argv = ["bash", "-c", script, workdir];
-        const said = await sandbox.exec({ argv, timeoutMs: 20_000, mergeOutput: true });
-        const expected = workdir === "/srv" ? "said\na\n" : "said\n";
-        expect([tier, workdir, decode(said.stdout)]).toEqual([tier, workdir, expected]);
-        await provider.release(base);
-      }
+    const said = async (tier: (typeof TIERS)[number], workdir: string): Promise<string> => {
+      const provider = await providerOf(tier);
+      const base = await (await provider.open({ image: task.image, workdir, owner: "test" })).freeze();
+      await using sandbox = await provider.open({ image: task.image, from: base, owner: "test" });
+      const argv = ["bash", "-c", script, workdir];
+      const { stdout } = await sandbox.exec({ argv, timeoutMs: 20_000, mergeOutput: true });
+      await provider.release(base);
+      return decode(stdout);
+    };
+    for (const tier of TIERS) {
+      const folders = ["/root/project", "/usr/src/app", "/var/www/html", "/srv"];
+      const all = await Promise.all(folders.map((workdir) => said(tier, workdir)));
+      expect([tier, ...all]).toEqual([tier, "said\n", "said\n", "said\n", "said\na\n"]);
+    }
     const onHost = (tier: (typeof TIERS)[number]) =>
       providerOf(tier).then((provider) => provider.open({ image: "host", workdir: "/usr/src/app", owner: "test" }));
     await using light = await onHost("light");
@@ -293,53 +307,159 @@ RUN mkdir -p /opt/lib && echo 'echo 41' > /opt/lib/n && ln -s /opt/lib lib && ec
 
   test("links, modes and hard links of the image's folder are moved as they are", async () => {
     const dockerfile = `FROM polygym/small
-RUN mkdir -p /srv/a/sub && cd /srv/a && echo one > one && ln one sub/two && ln -s one three && chmod 750 sub one
+RUN mkdir -p /srv/a/sub && cd /srv/a && echo one > one && ln one sub/two && ln -s one three && chmod 750 sub one \\
+ && : > void && ln void sub/void && cat /bin/bash > big && ln big sub/big
 WORKDIR /srv/a
 `;
     const task = await built(answerTask({ dockerfile }));
-    const provider = await providerOf("light");
-    await using sandbox = await provider.open({ image: task.image, owner: "test" });
-    const listed = await sandbox.list("/srv/a", { depth: 2 });
-    expect(listed.ok && listed.value.map(({ path, type, mode }) => [path, type, mode.toString(8)])).toEqual([
-      ["one", "file", "750"],
-      ["sub", "directory", "750"],
-      ["sub/two", "file", "750"],
-      ["three", "symlink", "777"],
-    ]);
-    expect(await bash(sandbox, "cat /srv/a/sub/two /srv/a/three")).toBe("one\none\n");
+    for (const tier of TIERS) {
+      const provider = await providerOf(tier);
+      await using sandbox = await provider.open({ image: task.image, owner: "test" });
+      const listed = await sandbox.list("/srv/a", { depth: 2 });
+      const seen = listed.ok && listed.value.map(({ path, type, mode }) => [path, type, mode.toString(8)]);
+      expect([tier, seen]).toEqual([
+        tier,
+        [
+          ["big", "file", "644"],
+          ["one", "file", "750"],
+          ["sub", "directory", "750"],
+          ["sub/big", "file", "644"],
+          ["sub/two", "file", "750"],
+          ["sub/void", "file", "644"],
+          ["three", "symlink", "777"],
+          ["void", "file", "644"],
+        ],
+      ]);
+      const script = 'cat sub/two three && [ ! -s sub/void ] && [ "$(base64 big)" = "$(base64 sub/big)" ] && echo same';
+      expect([tier, await bash(sandbox, script)]).toEqual([tier, "one\none\nsame\n"]);
+    }
   });
 
-  test("a working folder that cannot be the workspace is a failure that says why and what to do", async () => {
-    const build = (dockerfile: string, workdir: string | null = null) =>
-      failureOf(built(answerTask({ dockerfile: `FROM polygym/small\n${dockerfile}\n`, workdir, files: { a: "x" } })));
-    const both = "COPY a /workspace/\nCOPY a /app/\nWORKDIR /app";
-    expect(await build(both)).toMatch(
-      /^image_failed: .*WORKDIR, \/app.*both there and in \/workspace.*environment\.workdir = "\/workspace"/,
+  const build = (dockerfile: string, workdir: string | null = null) =>
+    failureOf(built(answerTask({ dockerfile: `FROM polygym/small\n${dockerfile}\n`, workdir, files: { a: "x" } })));
+  /** What a build of each must say; the engine builds several at once. */
+  const expectBuilds = async (cases: readonly (readonly [string, string | null, RegExp])[]): Promise<void> => {
+    const said = await Promise.all(cases.map(([dockerfile, workdir]) => build(dockerfile, workdir)));
+    for (const [i, [dockerfile, workdir, expected]] of cases.entries())
+      expect([dockerfile, workdir, said[i]]).toEqual([dockerfile, workdir, expect.stringMatching(expected)]);
+  };
+  const fine = /^none$/;
+  const both = "COPY a /workspace/\nCOPY a /app/\nWORKDIR /app";
+
+  test("a working folder that cannot be the workspace is a failure that says why and what to do", () =>
+    expectBuilds([
+      [both, "/app", /^image_failed: .*environment\.workdir of task\.toml, \/app.*both there and in \/workspace/],
+      ["WORKDIR /etc", null, /^image_failed: .*\/etc is the system's.*set environment\.workdir = "\/workspace"/],
+      ["WORKDIR /root", null, /^image_failed: .*set programs up/],
+      ["RUN ln -s /etc /conf\nWORKDIR /conf/ssh", null, /^image_failed: .*\/etc\/ssh is the system's/],
+      ["COPY a /go/src/", "/go", /^image_failed: .*\/go is a toolchain's own/],
+      ["ENV HOME=/home/me\nWORKDIR /home/me", null, /^image_failed: .*HOME is \/home\/me/],
+      ["VOLUME /app/data\nWORKDIR /app", null, /^image_failed: .*volume at \/app\/data/],
+      ["VOLUME /srv/\nWORKDIR /srv/app", null, /^image_failed: .*volume at \/srv/],
+      ["VOLUME /workspace\nCOPY a /app/\nWORKDIR /app", null, /^image_failed: .*volume at \/workspace: .*get lost/],
+      ["VOLUME /workspace/x\nCOPY a /app/\nWORKDIR /app", null, /^image_failed: .*volume at \/workspace\/x: .*lost/],
+      ["COPY a /app/file", "/app/file", /^image_failed: .*is a file in the image/],
+    ]));
+
+  test("a folder that need not or cannot be asked for changes nothing", () =>
+    expectBuilds([
+      [both, "/workspace", fine],
+      ["COPY a /workspace/\nWORKDIR /root", null, fine],
+      ["WORKDIR /workspace/repo", null, fine],
+      ["WORKDIR /", null, fine],
+      ["VOLUME /workspace\nWORKDIR /app", null, fine],
+      ["COPY a /workspace/app/\nRUN ln -s /workspace/app /app\nWORKDIR /app", null, fine],
+      ["COPY a /workspace/\nRUN ln -s /workspace /app\nWORKDIR /app", null, fine],
+      ["COPY a /app/\nRUN ln -s /app /workspace\nWORKDIR /app", null, fine],
+    ]));
+
+  test("where only the image names the folder, and has files in both, those in /workspace are the task's", async () => {
+    const files = { a: "a", b: "b" };
+    const lines = "COPY a /workspace/\nCOPY b /app/\nWORKDIR /app\n";
+    const golang = "COPY a /go/bin/\nENV GOPATH=/go\nWORKDIR /go\n";
+    const linked = "RUN mkdir -p /workspace/src && ln -s /workspace /app\nWORKDIR /app/src\n";
+    const tasks = await Promise.all(
+      [lines, golang, `${golang}COPY a /workspace/\n`, linked].map((text) =>
+        built(answerTask({ dockerfile: `FROM polygym/small\n${text}`, files })),
+      ),
     );
-    expect(await build(both, "/app")).toMatch(/^image_failed: .*environment\.workdir of task\.toml, \/app/);
-    expect(await build(both, "/workspace")).toBe("none");
-    expect(await build("WORKDIR /etc")).toMatch(/^image_failed: .*\/etc is the system's/);
-    expect(await build("COPY a /workspace/\nWORKDIR /root")).toBe("none");
-    expect(await build("WORKDIR /root")).toMatch(/^image_failed: .*set programs up/);
-    expect(await build("ENV HOME=/home/me\nWORKDIR /home/me")).toMatch(/^image_failed: .*HOME is \/home\/me/);
-    expect(await build("VOLUME /app/data\nWORKDIR /app")).toMatch(/^image_failed: .*volume at \/app\/data/);
-    expect(await build("COPY a /app/file", "/app/file")).toMatch(/^image_failed: .*is a file in the image/);
-    expect(await build("WORKDIR /workspace/repo")).toBe("none");
-    expect(await build("WORKDIR /")).toBe("none");
-    expect(await build("COPY a /workspace/app/\nRUN ln -s /workspace/app /app\nWORKDIR /app")).toBe("none");
-    expect(await build("COPY a /workspace/\nRUN ln -s /workspace /app\nWORKDIR /app")).toBe("none");
-    expect(await build("COPY a /app/\nRUN ln -s /app /workspace\nWORKDIR /app")).toBe("none");
+    await other("somebody/both", lines, files);
+    for (const tier of TIERS) {
+      const provider = await providerOf(tier);
+      const others = tier === "docker" ? [answerTask({ dockerfile: null, image: "somebody/both" })] : [];
+      const seen = await Promise.all(
+        [...tasks, ...others].map(async (task) => {
+          using lease = await leaseOf(provider, task);
+          await using sandbox = await provider.open({ image: task.image, from: lease.snapshot, owner: "test" });
+          return [lease.alias, await bash(sandbox, "ls -d * /app/* /go/bin/* 2>/dev/null; readlink src; true")];
+        }),
+      );
+      const expected = [
+        [null, "/app/b\na\n"],
+        [null, "/go/bin/a\n"],
+        [null, "/go/bin/a\na\n"],
+        [null, "/app/src\nsrc\n"],
+      ];
+      expect([tier, ...seen]).toEqual([tier, ...expected, ...others.map(() => [null, "/app/b\na\n"])]);
+    }
+  });
+
+  const tagsOf = async (prefix: string): Promise<string[]> =>
+    (await engine.call("list images", (docker) => docker.listImages()))
+      .flatMap(({ RepoTags: tags }) => tags ?? [])
+      .filter((tag) => tag.startsWith(prefix))
+      .toSorted();
+
+  test("the name of a task's image is never that of an unfinished one, and collecting it frees everything", async () => {
+    const before = await tagsOf("polygym/workdir:");
+    const make = (task: Task, dockerfile: string, definition: string) =>
+      failureOf(
+        buildDockerfile({
+          ...{ home, name: task.image, onLog: () => undefined, engine, workdir: null },
+          ...{ files: treeOf({ Dockerfile: dockerfile, a: "collected" }), definition: sha256(definition) },
+        }),
+      );
+    const task = answerTask({
+      dockerfile: "FROM polygym/small\nCOPY a /app/\nWORKDIR /app\n",
+      files: { a: "collected" },
+    });
+    expect(await make(task, "FROM polygym/small\nWORKDIR /etc\n", "bad")).toMatch(/^image_failed/);
+    expect(await tagsOf(`polygym/${task.image}`)).toEqual([]);
+    await built(task);
+    const digest = (await wholeRecord(home, task.image))?.digest ?? "";
+    expect(await make(task, "FROM polygym/small\nWORKDIR /etc\n", "bad")).toMatch(/^image_failed/);
+    const named = await engine.call("look", (docker) => docker.getImage(`polygym/${task.image}`).inspect());
+    expect(named.Id).toBe(digest);
+    await rm(join(home, "images", task.image), { recursive: true });
+    await built(task);
+    expect((await wholeRecord(home, task.image))?.digest).toBe(digest);
+    expect(await tagsOf("polygym/unfinished")).toEqual([]);
+    expect(await tagsOf("polygym/workdir:")).toEqual(before);
+    const { names } = await leasedImages(home);
+    const pinned = new Set([...names, ...(await listRecords(home)).map(({ name }) => name)]);
+    pinned.delete(task.image);
+    const { removed } = await collectImages({ home, engine, pinned, highBytes: 0, lowBytes: 0 });
+    expect(removed).toEqual([task.image]);
+    const look = engine.call("look", (docker) => docker.getImage(digest).inspect());
+    await expect(look).rejects.toThrow(/no such image/i);
+  });
+
+  test("an image is read once, however often it is looked up, with and without its working folder", async () => {
+    const task = await built(answerTask(inApp));
+    const folder = await mkdtemp(join(tmpdir(), "polygym-table-"));
+    const place = { engine, folder, labels: {} };
+    const table = new ImageTable({ ...place, home, check: new EngineCheck({ ...place, runtime: null }) });
+    const [image, same] = await Promise.all([table.get(task.image), table.get(task.image, "/app")]);
+    const again = await table.get(image.info.digest);
+    expect([same.info, again.info]).toEqual([image.info, { ...image.info, image: image.info.digest }]);
+    expect((await readdir(folder)).filter((name) => name.startsWith("seed-"))).toHaveLength(1);
+    await rm(folder, { recursive: true });
   });
 
   test("an image of somebody else's with a working folder is used by it, and only where it can be", async () => {
-    const made = async (tag: string, lines: string): Promise<string> => {
-      const files = treeOf({ Dockerfile: `FROM polygym/small\n${lines}\n` });
-      await buildOne(engine, { files, tag }, { home, name: tag, onLog: () => undefined });
-      return tag;
-    };
     const provider = await providerOf("docker");
     const tool = "RUN mkdir -p /code/bin && cp /bin/bash /code/bin/git\nENV PATH=/code/bin:/usr/bin";
-    const image = await made("somebody/project", `${tool}\nWORKDIR /code`);
+    const image = await other("somebody/project", `${tool}\nWORKDIR /code`);
     const { runtimes } = await provider.image(image);
     expect(runtimes).toMatchObject({ bash: { path: "/usr/bin/bash" }, git: { path: "/code/bin/git" } });
     using lease = await leaseOf(provider, answerTask({ dockerfile: null, image }));
@@ -348,14 +468,14 @@ WORKDIR /srv/a
     expect([inWorkspace.alias, inWorkspace.plain, [...inWorkspace.toolsInside]]).toEqual([null, true, []]);
     await using sandbox = await provider.open({ image, from: lease.snapshot, owner: "test" });
     expect(await bash(sandbox, "ls /workspace/bin")).toBe("git\n");
-    const bad = await made("somebody/rooted", "WORKDIR /etc");
+    const bad = await other("somebody/rooted", "WORKDIR /etc");
     expect(await failureOf(leaseOf(provider, answerTask({ dockerfile: null, image: bad })))).toMatch(
       /^task_invalid: .*WORKDIR of image somebody\/rooted.*environment\.workdir = "\/workspace"/,
     );
     const filled = answerTask({ dockerfile: null, image: bad, files: { "answer.sh": wrong } });
     using own = await leaseOf(provider, filled);
     expect([own.alias, own.plain]).toEqual([null, true]);
-    const there = await made("somebody/there", "RUN mkdir -p /workspace && echo x > /workspace/f");
+    const there = await other("somebody/there", "RUN mkdir -p /workspace && echo x > /workspace/f");
     using brought = await leaseOf(provider, answerTask({ dockerfile: null, image: there }));
     expect([brought.alias, brought.plain]).toEqual([null, false]);
   });
