@@ -1,6 +1,6 @@
 import * as z from "zod";
 import { GymError } from "../../core/errors.ts";
-import { canonicalJson, Digest, sha256 } from "../../core/ids.ts";
+import { canonicalJson, type Digest, sha256 } from "../../core/ids.ts";
 import { WORKSPACE } from "../../core/sandbox.ts";
 import { imageName, otherName } from "../../core/workdir.ts";
 import { type Engine, statusOf } from "../engine.ts";
@@ -103,10 +103,11 @@ async function madeImage(engine: Engine, { request, found, wanted }: Making): Pr
     (_docker, abortSignal) => target.container.commit({ ...commit, abortSignal }),
     { timeoutMs: COPY_MS, signal },
   );
-  const made = z.object({ Id: Digest }).parse(said).Id;
+  // Podman leaves "sha256:" out.
+  const made = z.object({ Id: z.string().regex(/^(sha256:)?[0-9a-f]{64}$/) }).parse(said).Id;
   const { Id: id } = await inspect(engine, `${repo}:${tag}`);
   // Another process made the same at the same time, and the name is its image's.
-  if (id !== made)
+  if (!id.endsWith(made))
     await engine.call("remove an image", (docker) => docker.getImage(made).remove()).catch(() => undefined);
   return { id, workdir: move?.folder ?? null };
 }
